@@ -1,0 +1,96 @@
+"""A recording in one JSON object: the public summary that `run`, `demo` and `replay` print."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from closedloop.loop import DETECTED, Steps
+from closedloop.recording import Event, Recording
+from closedloop.train import Refusal
+
+
+def summarise(recording: Recording) -> dict[str, Any]:
+    """The summary of a session, finished or not.
+
+    Raises:
+        RecordingError: the recording cannot be read.
+    """
+    header, rows, events = recording.header, recording.rows(), recording.events()
+    outcome = recording.summary or {"ended": "broken_off", "reason": "the engine did not close the session"}
+    counted = count_steps(rows, header["decisions"])
+    refused = Counter(e.reason for e in events if e.kind == "refused")
+    lit = [e for e in events if e.kind == "light_on"]
+    on_s = sum((e.value or 0) for e in events if e.kind == "light_off") / 1e6
+    power_mw = header["tip_mw"]
+    return {
+        "session": str(recording.folder),
+        "protocol": header["protocol_name"],
+        "condition": header["condition"],
+        "seed": header["seed"],
+        "duration_s": duration_s(rows["ticks"], header["rate_mhz"] / 1000),
+        "rate_hz": header["rate_mhz"] / 1000,
+        "readings": {
+            "received": len(rows),
+            "missing": missing(rows["seq"], outcome.get("sent")),
+            "damaged_frames": outcome.get("damaged_frames", 0),
+        },
+        "detections": counted["detections"],
+        "decisions": counted["decisions"],
+        "refused": dict(sorted(refused.items())),
+        "trains": {
+            "commanded": sum(e.kind == "command" for e in events),
+            "delivered": len(lit),
+            "on_s": on_s,
+            "energy_mj": None if power_mw is None else on_s * power_mw,
+        },
+        "latency_us": {
+            "read_to_command": percentiles(_values(events, "command")),
+            "command_to_light": percentiles(_values(events, "light_on")),
+        },
+        "ended": outcome["ended"],
+        "reason": outcome["reason"],
+    }
+
+
+def count_steps(steps: Steps, decisions: Sequence[str]) -> dict[str, Any]:
+    """Detections, decisions that were not refused by the loop, and the loop's refusals, from its steps alone."""
+    numbered = steps[steps["train"] != 0]
+    taken = numbered["decision"][numbered["refused"] == 0]
+    kinds = {name: int(np.count_nonzero(taken == code + 1)) for code, name in enumerate(decisions)}
+    refused = Counter(Refusal(code).name.lower() for code in numbered["refused"] if code)
+    return {
+        "detections": int(np.count_nonzero(numbered["bits"] & DETECTED)),
+        "decisions": kinds,
+        "refused": dict(sorted(refused.items())),
+    }
+
+
+def duration_s(ticks: Any, rate_hz: float) -> float:
+    """From the first reading to the end of the last, in seconds of sample time."""
+    return float(ticks[-1]) / 1e6 + 1 / rate_hz if len(ticks) else 0.0
+
+
+def missing(seq: Any, sent: int | None) -> int:
+    """Readings the board sent and nobody received: by its own count at the end, else by the jumps of its numbers."""
+    if sent is not None:
+        return max(0, sent - len(seq))
+    if len(seq) == 0:
+        return 0
+    span = (int(seq[-1]) - int(seq[0])) % (1 << 32)
+    return int(seq[0]) + span + 1 - len(seq)
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float] | None:
+    """p50, p99, p99.9 and the largest; None of nothing."""
+    if not values:
+        return None
+    p50, p99, p99_9 = np.percentile(np.asarray(values), (50, 99, 99.9))
+    return {"p50": float(p50), "p99": float(p99), "p99_9": float(p99_9), "max": float(max(values))}
+
+
+def _values(events: Iterable[Event], kind: str) -> list[float]:
+    return [e.value for e in events if e.kind == kind and e.value is not None]

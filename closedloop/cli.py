@@ -1,0 +1,297 @@
+"""The command line: what is typed becomes a request; results go to standard output, everything else to standard error.
+
+Exit codes: 0 done, 2 wrong command line or YAML, 3 device, 4 trip, 5 unreadable recording, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from closedloop.errors import ClosedLoopError, ConfigError, DeviceError, Tripped
+
+if TYPE_CHECKING:
+    from closedloop.protocol import Protocol
+    from closedloop.readings import Stream
+    from closedloop.rig import Rig
+
+_ENDINGS = {"completed": 0, "stopped": 0, "device_lost": DeviceError.exit_code, "tripped": Tripped.exit_code}
+_INTERRUPTED = 130
+_DATA = Path("closedloop-data")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    parser = _parser()
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as leaving:  # argparse has said why
+        return int(leaving.code or 0)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        command: Callable[[argparse.Namespace], int] = options.command
+        return command(options)
+    except ClosedLoopError as error:
+        for line in str(error).splitlines():
+            print(line, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="closedloop",
+        description="Real-time closed-loop optogenetics. Research use in animals under an approved protocol; not for humans.",
+        epilog="PROTOCOL and RIG are a path, or the bare name of a file in configs/. Start with: closedloop demo",
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_demo(commands)
+    _add_run(commands)
+    _add_check(commands)
+    _add_replay(commands)
+    _add_export(commands)
+    _add_devices(commands)
+    return parser
+
+
+def _version() -> str:
+    from closedloop import wire
+
+    return f"closedloop {version('closedloop')}, wire {wire.WIRE_HASH:08x}"
+
+
+def _add_session_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--subject", metavar="ID", help="the animal; letters and digits")
+    add("--out", metavar="DIR", type=Path, default=_DATA, help="data folder (default: ./%(default)s)")
+    add("--duration", metavar="T", help="sample time to run for, such as 20s or '5 min'")
+    add("--headless", action="store_true", help="no dashboard (there is none yet: it is always so)")
+    add("--seed", metavar="N", type=int, help="of everything random (default: drawn, and recorded)")
+    add("--play", metavar="RECORDING", type=Path, help="the simulated DAQ plays this instead of the virtual animal")
+    add("--speed", metavar="K", type=float, default=1.0, help="play so many times as fast")
+    add("--json", action="store_true", help="one JSON object on standard output")
+    _add_set(parser)
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change one field of the protocol (detector.threshold=5) or the rig (rig.daq.port=COM3); may be repeated",
+    )
+
+
+def _add_demo(commands: Any) -> None:
+    parser = commands.add_parser("demo", help="the whole system on a simulated rig, without hardware")
+    _add_session_options(parser)
+    parser.set_defaults(command=_run, protocol="demo", rig="simulated", demo=True)
+
+
+def _add_run(commands: Any) -> None:
+    parser = commands.add_parser("run", help="one session")
+    parser.add_argument("protocol", metavar="PROTOCOL")
+    parser.add_argument("--rig", metavar="RIG", required=True)
+    _add_session_options(parser)
+    parser.set_defaults(command=_run, demo=False)
+
+
+def _add_check(commands: Any) -> None:
+    parser = commands.add_parser("check", help="validate a protocol and print its light budget; starts nothing")
+    parser.add_argument("protocol", metavar="PROTOCOL")
+    parser.add_argument("--rig", metavar="RIG")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    _add_set(parser)
+    parser.set_defaults(command=_check)
+
+
+def _add_replay(commands: Any) -> None:
+    parser = commands.add_parser("replay", help="run the same loop over a recording, as fast as it goes")
+    parser.add_argument("recording", metavar="RECORDING", type=Path)
+    parser.add_argument("--protocol", metavar="PROTOCOL", required=True)
+    parser.add_argument("--seed", metavar="N", type=int, help="default: the recording's own, or 0")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="write samples.csv and events.csv here")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    _add_set(parser)
+    parser.set_defaults(command=_replay)
+
+
+def _add_export(commands: Any) -> None:
+    parser = commands.add_parser("export", help="a session in other programs' formats")
+    parser.add_argument("session", metavar="SESSION", type=Path)
+    parser.add_argument("--to", choices=["csv"], required=True)
+    parser.add_argument("--out", metavar="DIR", type=Path, help="default: export/SESSION beside the session")
+    parser.set_defaults(command=_export)
+
+
+def _add_devices(commands: Any) -> None:
+    parser = commands.add_parser("devices", help="serial ports, and what answers on them")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.set_defaults(command=_devices)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from closedloop import session, terminal
+    from closedloop.analysis import summary
+    from closedloop.recording import Recording
+
+    request = _request(options)
+    if not options.headless:
+        print("there is no dashboard yet: running headless; Ctrl-C stops, dark first", file=sys.stderr)
+    with terminal.SessionLine(request.expected_s) as line:
+        done = session.run(request, line.look)
+    result = summary.summarise(Recording.open(done.folder))
+    _print(result, terminal.outcome(result), as_json=options.json)
+    if done.interrupted:
+        return _INTERRUPTED
+    if _ENDINGS.get(done.ending.how, 1):
+        print(done.ending.reason, file=sys.stderr)
+    return _ENDINGS.get(done.ending.how, 1)
+
+
+def _request(options: argparse.Namespace) -> Any:
+    from closedloop.session import Request
+
+    protocol, rig = _configured(options)
+    assert_rig = rig
+    if assert_rig is None:
+        raise ConfigError("--rig: a session needs a rig; add --rig simulated, or your own")
+    return Request(
+        protocol=protocol,
+        rig=assert_rig,
+        out=options.out,
+        seed=secrets.randbits(31) if options.seed is None else options.seed,
+        subject=options.subject,
+        duration_s=_duration_s(options.duration),
+        play=_read(options.play) if options.play else None,
+        speed=_speed(options.speed),
+    )
+
+
+def _configured(options: argparse.Namespace) -> tuple[Protocol, Rig | None]:
+    """Protocol and rig with their overrides; the problems of both are reported together."""
+    from closedloop.protocol import load_protocol, split_overrides
+    from closedloop.rig import load_rig
+
+    for_protocol, for_rig = split_overrides(options.overrides)
+    problems: list[str] = []
+    protocol, rig = None, None
+    try:
+        protocol = load_protocol(options.protocol, for_protocol)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        rig_name = getattr(options, "rig", None)
+        rig = load_rig(rig_name, for_rig) if rig_name else None
+    except ConfigError as error:
+        problems += error.problems
+    if problems or protocol is None:
+        raise ConfigError(*problems)
+    return protocol, rig
+
+
+def _duration_s(text: str | None) -> float | None:
+    from pydantic import TypeAdapter, ValidationError
+
+    from closedloop.model import Seconds
+
+    if text is None:
+        return None
+    try:
+        seconds: float = TypeAdapter(Seconds).validate_python(text)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"--duration: {said}") from error
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f"--duration: must be longer than nothing (got {text}); write for example 20s")
+    return seconds
+
+
+def _speed(speed: float) -> float:
+    if not 0 < speed <= 1000:
+        raise ConfigError(f"--speed: must be above 0 and at most 1000 (got {speed:g})")
+    return speed
+
+
+def _read(path: Path) -> Stream:
+    from closedloop.analysis.replay import read_recording
+
+    return read_recording(path)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from closedloop.analysis import budget
+
+    protocol, rig = _configured(options)
+    found = budget.budget(protocol, rig)
+    _print(found.as_dict(), budget.lines(found), as_json=options.json)
+    return ConfigError.exit_code if found.refusals else 0
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from closedloop import terminal
+    from closedloop.analysis import export_csv
+    from closedloop.analysis.replay import replay
+
+    protocol, _ = _configured(options)
+    with terminal.counting("replay") as bar:
+        task = bar.add_task("", total=None)
+        replayed = replay(
+            options.recording, protocol, options.seed, lambda n, of: bar.update(task, advance=n, total=of)
+        )
+    result = replayed.summary()
+    if options.out:
+        with terminal.counting("samples") as bar:
+            task = bar.add_task("", total=len(replayed.steps))
+            export_csv.export_replay(replayed, options.out, lambda n: bar.advance(task, n))
+    _print(result, terminal.outcome(result), as_json=options.json)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from closedloop import terminal
+    from closedloop.analysis import export_csv
+    from closedloop.recording import Recording
+
+    recording = Recording.open(options.session)
+    out = options.out or options.session.resolve().parent / "export" / options.session.resolve().name
+    with terminal.counting("samples") as bar:
+        task = bar.add_task("", total=recording.table.head)
+        for path in export_csv.export_session(recording, out, lambda n: bar.advance(task, n)):
+            print(path)
+    return 0
+
+
+def _devices(options: argparse.Namespace) -> int:
+    from closedloop import devices
+
+    found = devices.found()
+    _print({"ports": [port.as_dict() for port in found]}, devices.lines(found), as_json=options.json)
+    return 0
+
+
+def _print(result: dict[str, Any], lines: Sequence[str], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result))
+        return
+    for line in lines:
+        print(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,203 @@
+"""The only file that starts threads and processes: the acquisition thread, and the process it lives in.
+
+The engine's process holds two threads. `acquisition` waits for bytes and hands them to the controller; nothing else
+touches the loop. The main thread syncs the recording to disk once a second and listens for stop; its stop writes Dark
+to the stimulator by itself, so that it does not wait for a reader that is busy or starved.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from typing import Any
+
+from closedloop import wire
+from closedloop.controller import Controller, Ending
+from closedloop.errors import ClosedLoopError, DeviceError
+from closedloop.link import Link
+from closedloop.port import wait
+
+_HOUSEKEEPING_S = 0.1
+_SYNC_S = 1.0
+_FAREWELL_S = 0.5  # after dark, for the boards' last words
+
+
+class Acquisition:
+    """The thread between ports and controller; it keeps its name, its stop, and the exception it died of."""
+
+    def __init__(self, controller: Controller, daq: Link, stimulator: Link | None) -> None:
+        self.error: Exception | None = None
+        self._controller = controller
+        self._daq = daq
+        self._stimulator = stimulator
+        self._stop = threading.Event()
+        self._reason = ""
+        self.done, self._done = multiprocessing.Pipe(duplex=False)
+        self._thread = threading.Thread(target=self._run, name="acquisition")
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self, reason: str) -> None:
+        """Dark now, from the caller's own thread; then ask the reader to end the session."""
+        self._reason = reason
+        self._stop.set()
+        if self._stimulator is None:
+            return
+        try:
+            self._stimulator.send(wire.Dark())
+        except DeviceError:
+            return  # gone: its lease ends in the dark; the reader will find out and say so
+
+    def join(self) -> None:
+        """Wait until the thread has ended; `done` becomes readable when it does."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while self._controller.ending is None:
+                self._turn(_HOUSEKEEPING_S)
+            self._listen_to_last_words()
+        except Exception as error:  # kept for session.py, which goes dark and raises it again
+            self.error = error
+        finally:
+            self._done.send_bytes(b"done")
+
+    def _turn(self, timeout_s: float) -> None:
+        """Wait for bytes, hand them on; the stimulator first, for what it says may be a trip."""
+        controller = self._controller
+        links = [self._daq] if self._stimulator is None else [self._stimulator, self._daq]
+        ready = wait([link.port for link in links], timeout_s)
+        for link in links:
+            if link.port in ready:
+                self._hand_on(link)
+        if self._stop.is_set():
+            controller.end("stopped", self._reason)
+        controller.housekeeping(time.monotonic_ns())
+
+    def _hand_on(self, link: Link) -> None:
+        controller = self._controller
+        try:
+            data = link.port.read()
+            now_ns = time.monotonic_ns()
+            if link is self._daq:
+                controller.daq_messages(link.decode(data), now_ns)
+            else:
+                controller.stimulator_messages(link.decode(data), now_ns)
+        except DeviceError as problem:
+            controller.end("device_lost", str(problem))
+
+    def _listen_to_last_words(self) -> None:
+        """Dark is sent; hear how the last train ended and how many readings were sent, but not for long."""
+        try:
+            self._daq.send(wire.StreamStop())
+            for link in (self._daq, self._stimulator):
+                if link is not None:
+                    link.send(wire.StatisticsQuery())
+        except DeviceError:
+            return
+        expected = 1 if self._stimulator is None else 2
+        deadline = time.monotonic() + _FAREWELL_S
+        while (left := deadline - time.monotonic()) > 0:
+            self._turn(left)
+            c = self._controller
+            if len(c.statistics) == expected and c.outstanding == 0 and c.sent_by_board is not None:
+                return
+
+
+def conduct(
+    acquisition: Acquisition, controller: Controller, sync: Callable[[], None], control: Connection | None
+) -> Ending:
+    """Run until the session ends: sync once a second, and stop when told or when nobody is there to tell.
+
+    Raises:
+        Exception: whatever the acquisition thread died of.
+    """
+    gc.collect()
+    gc.freeze()
+    listened: list[Connection] = [acquisition.done] if control is None else [acquisition.done, control]
+    acquisition.start()
+    while acquisition.done not in (ready := connection.wait(listened, _SYNC_S)):
+        if ready and control is not None:
+            acquisition.stop(_heard(control))
+            listened = [acquisition.done]
+        sync()
+    acquisition.join()
+    if acquisition.error is not None:
+        raise acquisition.error
+    return controller.ending or Ending("stopped", "")
+
+
+def _heard(control: Connection) -> str:
+    """The reason to stop: what was said, or that nobody is there any more to say it."""
+    try:
+        return str(control.recv())
+    except (EOFError, OSError):
+        return "the program that started the engine is gone"
+
+
+class EngineProcess:
+    """A process of its own for `work(control, *args)`; its result or its error comes back over a pipe."""
+
+    def __init__(self, work: Callable[..., Any], *args: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._control, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(work, theirs, args), name="closedloop-engine")
+        self._process.start()
+        theirs.close()
+        self._answer: tuple[str, Any] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The engine's process number."""
+        return self._process.pid
+
+    def stop(self, reason: str) -> None:
+        """Ask it to go dark and close; does nothing if it has ended."""
+        try:
+            self._control.send(reason)
+        except (BrokenPipeError, OSError):
+            return
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it has ended, or said how it ended, within so long."""
+        try:
+            if self._answer is None and self._control.poll(timeout_s):
+                self._answer = self._control.recv()
+        except (EOFError, OSError):
+            self._process.join()
+        return self._answer is not None or not self._process.is_alive()
+
+    def result(self) -> Any:
+        """What `work` returned, once it has ended.
+
+        Raises:
+            ClosedLoopError: as raised by `work`.
+            DeviceError: the process was killed.
+        """
+        self._process.join()
+        if self._answer is None:
+            raise DeviceError(
+                f"the engine died (exit code {self._process.exitcode}); the stimulator went dark by its lease, and "
+                "all readings up to then are in the recording"
+            )
+        kind, value = self._answer
+        if kind == "error":
+            raise value
+        return value
+
+
+def _serve(work: Callable[..., Any], control: Connection, args: tuple[Any, ...]) -> None:
+    """The engine process: Ctrl-C is the parent's to hear, and comes as a stop over the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        control.send(("result", work(control, *args)))
+    except ClosedLoopError as error:
+        control.send(("error", error))

@@ -1,0 +1,50 @@
+"""Every error this program raises on purpose. Anything else that escapes is a bug.
+
+    ClosedLoopError             carries its exit code and one line for the user
+    +-- ConfigError             a protocol, rig or command line is wrong; nothing was started
+    |       "withdrawl.yaml:7: detector.thresold: unknown field; did you mean 'threshold'?"
+    +-- DeviceError             a board could not be opened, was lost, or speaks another version
+    |       "no answer on /dev/ttyACM0 within 3 s; is it a stimulator board with our firmware?"
+    +-- Tripped                 a safety trip ended the session
+    |       "the stimulator tripped: lease_expired"
+    +-- RecordingError          a recording could not be read
+            "m17.ppd: mode '4 colour time div.' is unknown; known modes are ..."
+
+A message says where, what was expected, what came, and what to do, on one line.
+"""
+
+from __future__ import annotations
+
+
+class ClosedLoopError(Exception):
+    """Base of all deliberate errors; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class ConfigError(ClosedLoopError):
+    """What the user wrote is wrong; `problems` holds one line for each mistake, all of them."""
+
+    exit_code = 2
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class DeviceError(ClosedLoopError):
+    """A board could not be opened, was lost, or speaks another wire version."""
+
+    exit_code = 3
+
+
+class Tripped(ClosedLoopError):
+    """The stimulator, or the host on its behalf, tripped and stays dark."""
+
+    exit_code = 4
+
+
+class RecordingError(ClosedLoopError):
+    """A recording could not be read."""
+
+    exit_code = 5

@@ -1,0 +1,107 @@
+"""Messages over a port: framing, wire and handshake. What a message means is for others."""
+
+from __future__ import annotations
+
+import time
+
+from closedloop import framing, wire
+from closedloop.errors import DeviceError
+from closedloop.port import Port, wait
+
+_ASK_EVERY_S = 0.5  # a board that resets when its port opens sleeps through the first question
+ANSWER_WITHIN_S = 4.0  # an Uno's bootloader alone takes up to 2 s
+
+
+class Link:
+    """One board on one port.
+
+    Attributes:
+        identity: what the board said of itself at the handshake.
+        unknown: frames with a good check that are no message of ours.
+    """
+
+    def __init__(self, port: Port) -> None:
+        self.port = port
+        self.identity: wire.Identity | None = None
+        self.unknown = 0
+        self._decoder = framing.Decoder()
+
+    @property
+    def damaged(self) -> int:
+        """Frames lost to damage since the handshake."""
+        return self._decoder.damaged
+
+    def send(self, message: wire.Message) -> None:
+        """Write one message as one frame, in one write.
+
+        Raises:
+            DeviceError: the device is gone.
+        """
+        self.port.write(framing.encode(wire.pack(message)))
+
+    def decode(self, data: bytes) -> list[wire.Message]:
+        """Messages that these bytes complete."""
+        messages = []
+        for payload in self._decoder.feed(data):
+            message = wire.unpack(payload)
+            if message is None:
+                self.unknown += 1
+            else:
+                messages.append(message)
+        return messages
+
+    def handshake(self, board: wire.Board, within_s: float = ANSWER_WITHIN_S) -> wire.Identity:
+        """Ask who is there until the board answers; then compare kind and version, before anything else is said.
+
+        Raises:
+            DeviceError: no answer, another kind of board, or another wire version.
+        """
+        identity = self.ask(within_s)
+        kind = named(identity.board)
+        if identity.wire_hash != wire.WIRE_HASH:
+            raise DeviceError(
+                f"{self.port.name}: the {kind} speaks wire version {identity.wire_hash:08x}, this program "
+                f"{wire.WIRE_HASH:08x}; put this program's firmware on the board"
+            )
+        if identity.board != board:
+            raise DeviceError(
+                f"{self.port.name}: expected a {named(board)}, a {kind} answers; exchange the ports in the rig file"
+            )
+        self.identity = identity
+        self._decoder.damaged = 0
+        return identity
+
+    def ask(self, within_s: float = ANSWER_WITHIN_S) -> wire.Identity:
+        """Who is there, whatever its kind or version.
+
+        Raises:
+            DeviceError: no answer.
+        """
+        deadline = time.monotonic() + within_s
+        self.port.write(b"\0")  # ends whatever half frame the line may hold
+        while (now := time.monotonic()) < deadline:
+            self.send(wire.Identify())
+            until = min(deadline, now + _ASK_EVERY_S)
+            while (left := until - time.monotonic()) > 0:
+                if not wait([self.port], left):
+                    continue
+                for message in self.decode(self.port.read()):
+                    if isinstance(message, wire.Identity):
+                        return message
+        if self.unknown:
+            raise DeviceError(
+                f"{self.port.name}: a board answers in another wire version; put this program's firmware on it"
+            )
+        raise DeviceError(
+            f"{self.port.name}: no answer within {within_s:g} s; is it the right port, and is our firmware on the board?"
+        )
+
+    def close(self) -> None:
+        """Close the port; twice does no harm."""
+        self.port.close()
+
+
+def named(board: int) -> str:
+    """The board's kind in words."""
+    names = {int(wire.Board.DAQ): "DAQ board", int(wire.Board.STIMULATOR): "stimulator board"}
+    return names.get(board, f"board of unknown kind {board}")

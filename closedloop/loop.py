@@ -1,0 +1,295 @@
+"""Readings in, steps out. No thread, no I/O and no clock: time is the readings' own.
+
+Live, `Loop.run` is called with whatever has arrived, usually one reading; in replay with a million. It is the same
+compiled function, working through the readings one by one, so the same readings give the same steps to the last bit
+however they were cut up. What happens to one reading, in order:
+
+    1. numbers    counts times scale; absent control is nan
+    2. quality    a veto with its reason, or none
+    3. feature    one float; its baseline learns only if nothing speaks against it
+    4. score      how unusual; nan while warming up
+    5. crossing   is this where hyperactivity begins? not asked under our own light
+    6. learn      the detector's statistics, under the same conditions as 3, and not during a detection
+    7. decision   what the policy wants
+    8. limit      allowed, or the reason it is not
+
+Our own light is known here from the plan (decision, length, recovery), which depends on readings alone, and from the
+stimulator's TTL copy in the reading's flags. Delivery is the stimulator's to confirm, and is recorded apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from closedloop import detectors, limits, quality, wire
+from closedloop.detectors import Detector
+from closedloop.features import Feature
+from closedloop.model import kernel
+from closedloop.policies import Policy
+from closedloop.quality import Quality
+from closedloop.readings import FLAG_LIGHT, FLAG_NO_CONTROL, READING, Readings, scale_of
+from closedloop.train import Refusal, Train
+
+STEP = np.dtype(
+    [
+        ("feature", "<f8"),
+        ("score", "<f8"),
+        ("threshold", "<f8"),
+        ("train", "<u4"),  # number of the detection or wanted train; 0: none here
+        ("bits", "u1"),  # VALID ... below
+        ("veto", "u1"),  # Refusal: why this reading is not fit to act on
+        ("decision", "u1"),  # number in the policy's decisions; 0: nothing wanted
+        ("refused", "u1"),  # Refusal: why what was wanted is not given
+    ],
+    align=True,
+)
+
+VALID = 1  # fit to act on: no veto, no light of ours, a score that is known
+HIGH = 2  # hyperactivity goes on
+DETECTED = 4  # ... and begins here
+PLANNED = 8  # within a train of ours or its recovery, by plan
+RESTARTED = 16  # all that was learned was forgotten at this reading
+
+_STATE = np.dtype(
+    [
+        ("started", "i8"),
+        ("warm_from", "i8"),
+        ("frozen_until", "i8"),
+        ("resting_until", "i8"),
+        ("train", "i8"),
+        ("restarted", "i8"),
+    ],
+    align=True,
+)
+_SESSION = np.dtype(
+    [
+        ("scale", "f8"),
+        ("warm_up_us", "i8"),
+        ("recovery_us", "i8"),
+        ("refractory_us", "i8"),
+        ("span_us", "i8"),
+    ],
+    align=True,
+)
+
+Steps = npt.NDArray[np.void]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a loop is made of; all of it frozen, so that the recording can hold it as written."""
+
+    features: tuple[Feature, ...]
+    detector: Detector
+    policy: Policy
+    quality: Quality
+    train: Train
+    level: int  # of the train, in 1/65535 of full power
+    limits: wire.Limits
+    warm_up_s: float
+    recovery_s: float
+
+
+def _chain(values: tuple[Callable[..., float], ...], at: int = 0) -> Callable[..., float]:
+    """One kernel of many features: each gets the number of the one before as its signal."""
+    value_of, name = values[at], _feature(at)
+    if at == len(values) - 1:
+
+        @kernel
+        def last(memory: Any, p: Any, signal: float, control: float, learn: bool) -> float:
+            return value_of(memory[name], p[name], signal, control, learn)
+
+        return last
+    rest = _chain(values, at + 1)
+
+    @kernel
+    def value(memory: Any, p: Any, signal: float, control: float, learn: bool) -> float:
+        return rest(memory, p, value_of(memory[name], p[name], signal, control, learn), control, learn)
+
+    return value
+
+
+def _feature(at: int) -> str:
+    return f"feature_{at}"
+
+
+@kernel
+def _reason(state: Any, ledger: Any, p: Any, train: Any, ticks: int, veto: int) -> int:
+    """Refusal for a train wanted now, or 0."""
+    if ticks - state.warm_from < p.warm_up_us:
+        return Refusal.WARM_UP.value
+    if veto != 0:
+        return veto
+    if ticks < state.resting_until:
+        return Refusal.REFRACTORY.value
+    return limits.refusal(ledger, train, ticks)
+
+
+@kernel
+def _commit(state: Any, ledger: Any, p: Any, train: Any, ticks: int) -> None:
+    """A train starts at this reading, by plan."""
+    limits.spend(ledger, train, ticks)
+    state.frozen_until = ticks + p.span_us + p.recovery_us
+    state.resting_until = ticks + p.span_us + p.refractory_us
+
+
+@lru_cache(maxsize=64)
+def _compile(
+    values: tuple[Callable[..., float], ...],
+    score_of: Callable[..., float],
+    learn_from: Callable[..., None],
+    decide: Callable[..., int],
+) -> Callable[..., int]:
+    """All parts as one machine-code function; the kernels are fixed, parameters and memory are not."""
+    value_of = _chain(values)
+
+    @kernel
+    def run(memories: Any, all_parameters: Any, readings: Any, steps: Any) -> int:
+        memory, parameters = memories[0], all_parameters[0]
+        state, crossing, ledger = memory.state, memory.crossing, memory.ledger
+        p, crossing_p = parameters.session, parameters.crossing
+        for i in range(len(readings)):
+            reading = readings[i]
+            step = steps[i]
+            ticks = reading.ticks
+            signal = (np.int64(reading.signal_lit) - np.int64(reading.signal_dark)) * p.scale
+            control = (np.int64(reading.control_lit) - np.int64(reading.control_dark)) * p.scale
+            if reading.flags & FLAG_NO_CONTROL:
+                control = np.nan
+            if state.started == 0:
+                state.started = 1
+                state.warm_from = ticks
+            own = ticks < state.frozen_until or (reading.flags & FLAG_LIGHT) != 0
+            verdict = quality.verdict(
+                memory.quality, parameters.quality, ticks, reading.signal_lit, reading.flags, signal, control, own
+            )
+            if verdict >= quality.RESTART:
+                return i
+            clean = (verdict == 0 or verdict == Refusal.NO_SIGNAL.value) and not own
+            still = detectors.held(crossing, crossing_p, ticks)
+            value = value_of(memory, parameters, signal, control, clean and not still)
+            score = np.nan if np.isnan(value) else score_of(memory.detector, parameters.detector, value)
+            detected = not own and detectors.cross(crossing, crossing_p, score, ticks)
+            if clean and not np.isnan(value) and not detectors.held(crossing, crossing_p, ticks):
+                learn_from(memory.detector, parameters.detector, value)
+            high = crossing.high != 0
+            wanted = 0 if np.isnan(score) else decide(memory.policy, parameters.policy, detected, high, ticks)
+            refused = 0
+            number = 0
+            if detected or wanted != 0:
+                state.train += 1
+                number = state.train
+                refused = _reason(state, ledger, p, parameters.train, ticks, verdict)
+            if wanted != 0 and refused == 0:
+                _commit(state, ledger, p, parameters.train, ticks)
+            bits = VALID if clean and verdict == 0 and not np.isnan(score) else 0
+            bits |= (HIGH if high else 0) | (DETECTED if detected else 0)
+            bits |= (PLANNED if ticks < state.frozen_until else 0) | (RESTARTED if state.restarted else 0)
+            state.restarted = 0
+            step.feature = value
+            step.score = score
+            step.threshold = crossing_p.threshold
+            step.train = number
+            step.bits = bits
+            step.veto = verdict
+            step.decision = wanted
+            step.refused = refused
+        return len(readings)
+
+    return run
+
+
+def told(step: Any, decisions: tuple[str, ...], refused: Refusal) -> list[tuple[str, str | None, float | None]]:
+    """The events of one step that has a train number, as (kind, reason, value), in the order in which they happened.
+
+    Args:
+        step: one STEP.
+        decisions: the policy's, number 1 first.
+        refused: the loop's own refusal, or what a live run had to add to it.
+    """
+    events: list[tuple[str, str | None, float | None]] = []
+    if step["bits"] & DETECTED:
+        events.append(("detection", None, float(step["score"])))
+    if step["decision"]:
+        events.append(("decision", decisions[int(step["decision"]) - 1], None))
+    if refused:
+        events.append(("refused", refused.name.lower(), None))
+    return events
+
+
+class Loop:
+    """The chain of one session, with the memory of what it has seen.
+
+    Example:
+        >>> loop = Loop(plan, rate_hz=130.0, nano_units=101_220)  # doctest: +SKIP
+        >>> steps = loop.run(readings)  # doctest: +SKIP
+    """
+
+    def __init__(self, plan: Plan, *, rate_hz: float, nano_units: int) -> None:
+        features, detector, policy = plan.features, plan.detector, plan.policy
+        learned = {_feature(at): feature.memory_type for at, feature in enumerate(features)}
+        learned |= {"detector": detector.memory_type, "crossing": detectors.CROSSING_MEMORY, "quality": quality.MEMORY}
+        kept = {"policy": policy.memory_type, "ledger": limits.MEMORY, "state": _STATE}
+        self._learned = tuple(learned)
+        self._memory = np.zeros(1, np.dtype(list((learned | kept).items()), align=True))
+        session = (
+            scale_of(nano_units),
+            round(plan.warm_up_s * 1e6),
+            round(plan.recovery_s * 1e6),
+            round(policy.refractory * 1e6),
+            plan.train.span_us,
+        )
+        self._parameters = _side_by_side(
+            {_feature(at): feature.parameters(rate_hz) for at, feature in enumerate(features)}
+            | {
+                "detector": detector.parameters(rate_hz),
+                "crossing": detector.crossing(rate_hz),
+                "policy": policy.parameters(rate_hz),
+                "quality": quality.parameters(plan.quality, rate_hz),
+                "train": limits.parameters(plan.train, plan.level, plan.limits),
+                "session": np.array([session], _SESSION),
+            }
+        )
+        values = tuple(type(feature).value for feature in features)
+        self._run = _compile(values, type(detector).score, type(detector).learn, type(policy).decide)
+
+    def compile(self) -> None:
+        """Make the machine code now (a second or two), so that the first reading does not wait for it."""
+        self.run(np.zeros(0, READING))
+
+    def run(self, readings: Readings) -> Steps:
+        """One step for each reading.
+
+        Args:
+            readings: array of READING, in order of ticks.
+
+        Returns:
+            Array of STEP, as long as `readings`.
+        """
+        steps = np.zeros(len(readings), STEP)
+        done = self._run(self._memory, self._parameters, readings, steps)
+        while done < len(readings):
+            self._forget(int(readings["ticks"][done]))
+            done += self._run(self._memory, self._parameters, readings[done:], steps[done:])
+        return steps
+
+    def _forget(self, ticks: int) -> None:
+        """Start learning anew at these ticks; what was delivered, and what rests, is not forgotten."""
+        for name in self._learned:
+            self._memory[name] = np.zeros(1, self._memory[name].dtype)
+        self._memory["state"]["warm_from"] = ticks
+        self._memory["state"]["restarted"] = 1
+
+
+def _side_by_side(records: dict[str, Any]) -> Any:
+    """Arrays of one record each as one record of all of them."""
+    together = np.zeros(1, np.dtype([(name, record.dtype) for name, record in records.items()], align=True))
+    for name, record in records.items():
+        together[name] = record
+    return together

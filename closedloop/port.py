@@ -1,0 +1,135 @@
+"""One serial port, or the TCP socket that stands in for it: the only file that knows pyserial. Bytes alone live here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import serial
+from serial.tools import list_ports
+
+from closedloop.errors import DeviceError
+
+_CHUNK = 4096
+
+
+class Port:
+    """An open port. Reads take whatever is there; writes are whole frames.
+
+    A partial write would leave half a command on the line, so a write that does not go through is a lost device.
+    """
+
+    def __init__(self, name: str, baud: int) -> None:
+        """Open it.
+
+        Raises:
+            DeviceError: there is no such port, it is in use, or it may not be opened.
+        """
+        self.name = name
+        try:
+            self._serial = serial.serial_for_url(name, baudrate=baud, timeout=0, write_timeout=1, do_not_open=True)
+            if os.name == "posix" and "://" not in name:
+                self._serial.exclusive = True
+            self._serial.open()
+        except (serial.SerialException, OSError, ValueError) as problem:
+            raise DeviceError(f"{name}: can't be opened ({_plain(problem)}); {_mend(problem)}") from problem
+        with contextlib.suppress(AttributeError, OSError, ValueError, NotImplementedError):
+            self._serial.set_low_latency_mode(True)
+        self._fd = self._descriptor()
+
+    def _descriptor(self) -> int | None:
+        try:
+            return int(self._serial.fileno())
+        except (AttributeError, OSError, ValueError):
+            return None
+
+    @property
+    def fd(self) -> int | None:
+        """What `select` can wait on, or None where the system has no such thing for serial ports (Windows)."""
+        return self._fd
+
+    def read(self) -> bytes:
+        """What has arrived, perhaps nothing.
+
+        Raises:
+            DeviceError: the device is gone.
+        """
+        try:
+            if self._fd is not None and os.name == "posix":
+                data = os.read(self._fd, _CHUNK)
+                if not data:
+                    raise DeviceError(f"{self.name}: the device is gone; check cable and power")
+                return data
+            return bytes(self._serial.read(max(1, min(self._serial.in_waiting, _CHUNK))))
+        except BlockingIOError:
+            return b""
+        except (serial.SerialException, OSError) as problem:
+            raise DeviceError(f"{self.name}: the device is gone ({_plain(problem)}); check cable and power") from problem
+
+    def write(self, frame: bytes) -> None:
+        """Send a whole frame.
+
+        Raises:
+            DeviceError: the device is gone or does not take it.
+        """
+        try:
+            if self._fd is not None and os.name == "posix":
+                sent = os.write(self._fd, frame)
+                if sent == len(frame):
+                    return
+                frame = frame[sent:]
+            self._serial.write(frame)
+        except (BlockingIOError, serial.SerialException, OSError) as problem:
+            raise DeviceError(f"{self.name}: can't be written to ({_plain(problem)}); check cable and power") from problem
+
+    def close(self) -> None:
+        """Close it; twice does no harm."""
+        with contextlib.suppress(serial.SerialException, OSError):
+            self._serial.close()
+
+
+def wait(ports: Sequence[Port], timeout_s: float) -> list[Port]:
+    """Those of the ports that have bytes, waiting at most so long for the first.
+
+    Where ports cannot be waited on (Windows serial), they are asked in turn every half millisecond.
+    """
+    fds = {port.fd: port for port in ports}
+    if None not in fds:
+        ready, _, _ = select.select(list(fds), [], [], timeout_s)
+        return [fds[fd] for fd in ready]
+    deadline = time.monotonic() + timeout_s
+    while True:
+        ready_ports = [port for port in ports if _waiting(port)]
+        if ready_ports or time.monotonic() >= deadline:
+            return ready_ports
+        time.sleep(0.0005)
+
+
+def _waiting(port: Port) -> bool:
+    try:
+        return bool(port._serial.in_waiting)
+    except (serial.SerialException, OSError):
+        return True  # let read() say what happened
+
+
+def available() -> list[Any]:
+    """Serial ports of this computer, as pyserial describes them (device, description, vid, pid, serial_number)."""
+    return sorted(list_ports.comports())
+
+
+def _plain(problem: BaseException) -> str:
+    text = getattr(problem, "strerror", None) or str(problem)
+    return text.splitlines()[0] if text else type(problem).__name__
+
+
+def _mend(problem: BaseException) -> str:
+    text = str(problem).lower()
+    if "permission" in text or "access is denied" in text:
+        return "close the program that uses it, or (Linux) add yourself to the group 'dialout'"
+    if "lock" in text or "busy" in text:
+        return "close the program that uses it"
+    return "run 'closedloop devices' to see the ports there are"

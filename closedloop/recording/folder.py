@@ -1,0 +1,134 @@
+"""The session folder: its name, what lies in it, and files that are there whole or not at all.
+
+    header.json     what was run, on what; written when all is ready for the first row
+    protocol.yaml   as run
+    rig.yaml        as run
+    readings.table  one row a reading: what came in and what the loop made of it
+    events.jsonl    one line an event
+    reserve         nothing: space for the last events and the summary, given up when the disk is full
+    summary.json    the outcome, written at the end; without it the session did not end properly
+
+A folder is written once. No subject's name leads out of the data folder.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from closedloop.errors import ConfigError, RecordingError
+
+FORMAT = "closedloop session"
+VERSION = 1
+HEADER = "header.json"
+PROTOCOL = "protocol.yaml"
+RIG = "rig.yaml"
+TABLE = "readings.table"
+EVENTS = "events.jsonl"
+RESERVE = "reserve"
+SUMMARY = "summary.json"
+
+_LABEL = re.compile(r"[A-Za-z0-9]{1,64}")  # what BIDS allows in a label
+
+
+def create(data: Path, subject: str | None, started: datetime) -> Path:
+    """Makes DATA/sub-SUBJECT/ses-YYYYMMDDTHHMMSS/; where that second is taken, the next that is free.
+
+    Raises:
+        ConfigError: the subject has other characters than letters and digits, or the folder cannot be made.
+    """
+    label = "test" if subject is None else subject
+    if not _LABEL.fullmatch(label):
+        raise ConfigError(
+            f"--subject: 1 to 64 letters and digits (A-Z, a-z, 0-9), nothing else (got {label!r}); "
+            "write for example 'M17'"
+        )
+    parent = data / f"sub-{label}"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        return _first_free(parent, started)
+    except OSError as error:
+        raise ConfigError(f"{parent}: {error.strerror}; choose another data folder with --out") from error
+
+
+def _first_free(parent: Path, started: datetime) -> Path:
+    while True:
+        folder = parent / f"ses-{started:%Y%m%dT%H%M%S}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            started += timedelta(seconds=1)
+        else:
+            return folder
+
+
+def read_map(path: Path) -> dict[str, Any]:
+    """A JSON file that holds a map.
+
+    Raises:
+        RecordingError: it cannot be opened, is not JSON, or holds something else.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be opened: {error.strerror}") from error
+    except ValueError as error:
+        raise RecordingError(f"{path}: damaged: {error}; restore it from a copy") from error
+    if not isinstance(value, dict):
+        raise RecordingError(f"{path}: damaged: not a map; restore it from a copy")
+    return value
+
+
+def write_map(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes a map as JSON: the file is whole or not there, and outlives a power cut. nan becomes null.
+
+    Raises:
+        OSError: the disk refused.
+        TypeError: the map holds something that is not JSON.
+    """
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    write_text(part, json.dumps(_plain(value), indent=1, allow_nan=False) + "\n")
+    part.replace(path)
+    if os.name == "posix":
+        _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Makes a new file and waits until it is on the disk.
+
+    Raises:
+        FileExistsError: there is a file of that name.
+        OSError: the disk refused.
+    """
+    with path.open("xb") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _plain(value: Any) -> Any:
+    """JSON knows neither numpy's numbers nor nan: unknown is null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

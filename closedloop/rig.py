@@ -1,0 +1,95 @@
+"""What a session is done with: which device on which port, with which calibration. It names no experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from closedloop.limits import Limits
+from closedloop.model import Micrometres, Millimetres, Milliwatts, Model, Nanometres, OneOf
+from closedloop.simulation import Simulation
+from closedloop.sources import Source
+from closedloop.stimulators import Stimulator
+from closedloop.train import Train
+from closedloop.yaml_file import load, resolve
+
+SIMULATED = "simulated"
+_READINGS_A_LEASE = 2
+
+
+class Fibre(Model):
+    """The light's way into the tissue, and what leaves its end."""
+
+    wavelength: Nanometres = Field(ge=300, le=1100, description="Of the inhibitory light.")
+    full_power: Milliwatts = Field(gt=0, le=500, description="Measured at the fibre's tip at full level.")
+    core: Micrometres = Field(gt=0, le=2000, description="Diameter of the fibre's core.")
+    aperture: float = Field(gt=0, lt=1.3, description="Numerical aperture of the fibre.")
+    depth: Millimetres = Field(0.5, ge=0, le=10, description="From the tip to the target.")
+
+
+class Rig(Model):
+    """One rig."""
+
+    version: Literal[1] = Field(description="Of this file's format.")
+    name: str = Field(min_length=1, max_length=80, examples=["my_rig"])
+    description: str = Field("", description="For people.")
+    daq: Annotated[Source, OneOf("closedloop.sources")] = Field(
+        examples=["{kind: photometry_board, port: COM3}"], description="The device that measures."
+    )
+    stimulator: Annotated[Stimulator, OneOf("closedloop.stimulators")] = Field(
+        examples=["{kind: arduino, port: COM4}"], description="The device that gives light."
+    )
+    light: Fibre | None = Field(None, description="Calibration; without it power and energy are unknown.")
+    limits: Limits | None = Field(None, description="Tighter limits than the stimulator board's own.")
+    inputs: tuple[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")], ...] = Field(
+        (), max_length=16, description="Names of the DAQ's digital inputs, in order."
+    )
+    simulation: Simulation | None = Field(None, description="What stands in for the hardware at port 'simulated'.")
+
+    @model_validator(mode="after")
+    def _devices_fit_together(self) -> Self:
+        problems = [*self._port_problems(), *self._lease_problems()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _port_problems(self) -> list[str]:
+        ports = [self.daq.port, getattr(self.stimulator, "port", None)]
+        if ports[0] == ports[1] != SIMULATED:
+            return [f"daq and stimulator are both on port {ports[0]}; give each its own"]
+        if SIMULATED in ports and self.simulation is None:
+            return ["port 'simulated' needs a simulation section; add 'simulation: {}'"]
+        if None not in ports and ports.count(SIMULATED) == 1:
+            return ["one port is simulated and the other is not; make both simulated, or neither"]
+        return []
+
+    def _lease_problems(self) -> list[str]:
+        least_s = _READINGS_A_LEASE / self.daq.rate
+        if self.stimulator.lease >= least_s:
+            return []
+        return [
+            f"stimulator.lease ({self.stimulator.lease * 1000:g} ms) is shorter than two readings at {self.daq.rate:g} Hz, "
+            f"so light could never stay on; make it {least_s * 1000:g} ms or longer"
+        ]
+
+    @property
+    def full_power_mw(self) -> float | None:
+        """At the tip at full level; None without calibration."""
+        return None if self.light is None else self.light.full_power
+
+    def tip_mw(self, train: Train) -> float | None:
+        """Power at the tip while a pulse of this train is on; None without calibration."""
+        if self.light is None:
+            return None
+        return train.power if train.power is not None else train.level * self.light.full_power
+
+
+def load_rig(name: str, overrides: Sequence[str] = ()) -> Rig:
+    """The rig of a path, or of the bare name of a file in configs/rigs.
+
+    Raises:
+        ConfigError: one line a problem.
+    """
+    return load(Rig, resolve(name, "rigs"), overrides)

@@ -1,0 +1,305 @@
+"""One session: check, open, arm, run, always go dark, close. It decides nothing about light.
+
+`run` is called by whoever starts a session, and stays in its process; `_conduct` is what happens in the engine's own
+process. If anything at all goes wrong there, the light is dark and the recording closed before the error is raised
+again: this file holds the one broad catch of the program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.metadata import version
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from closedloop import wire
+from closedloop.controller import Controller, Ending, Orders
+from closedloop.engine import Acquisition, EngineProcess, conduct
+from closedloop.errors import ConfigError, DeviceError
+from closedloop.limits import command, effective
+from closedloop.link import Link
+from closedloop.loop import STEP, Loop, Steps
+from closedloop.model import digest
+from closedloop.protocol import Protocol, needs_control
+from closedloop.readings import READING, Readings, Stream
+from closedloop.recording import RecordingWriter, create, row_dtype
+from closedloop.rig import SIMULATED, Rig
+from closedloop.simulation import virtual_rig
+from closedloop.sources import photometry_board
+from closedloop.sources.photometry_board import ReadingCounter
+from closedloop.stimulators import arduino
+from closedloop.stimulators.arduino import Arduino
+from closedloop.yaml_file import dump
+
+_LOOK_S = 0.1
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be run, all of it checked already.
+
+    Attributes:
+        protocol: what is done.
+        rig: what it is done with.
+        subject: the animal; None for the folder's default.
+        out: the data folder.
+        duration_s: of sample time; None for the protocol's, or all of a played recording.
+        seed: of everything random in the session.
+        play: a recording for the simulated DAQ to play in the virtual animal's place.
+        speed: how many times as fast, 1 unless something is played.
+    """
+
+    protocol: Protocol
+    rig: Rig
+    out: Path
+    seed: int
+    subject: str | None = None
+    duration_s: float | None = None
+    play: Stream | None = None
+    speed: float = 1.0
+
+    @property
+    def expected_s(self) -> float:
+        """Sample time until the end, as far as it is known now."""
+        if self.play is not None:
+            return min(self.duration_s or self.play.duration_s, self.play.duration_s)
+        return self.duration_s or self.protocol.duration
+
+    @property
+    def limits(self) -> wire.Limits:
+        """The tightest of the board's ceiling, the rig's limits and the protocol's."""
+        return effective(self.rig.limits, self.protocol.limits, lease_s=self.rig.stimulator.lease)
+
+
+class Outcome(NamedTuple):
+    """Where the recording is, and how the session ended; `interrupted` by Ctrl-C."""
+
+    folder: Path
+    ending: Ending
+    interrupted: bool
+
+
+class _Ports(NamedTuple):
+    daq: str
+    stimulator: str | None
+
+
+def refuse(request: Request) -> None:
+    """Refuse what cannot work, before anything is started.
+
+    Raises:
+        ConfigError: with one line a problem.
+    """
+    problems = []
+    if request.play is not None and request.rig.daq.port != SIMULATED:
+        problems.append("--play: only the simulated rig plays a recording; use --rig simulated")
+    if request.speed != 1 and request.play is None:
+        problems.append("--speed: only a played recording can be sped up; add --play RECORDING")
+    rate_hz = request.play.rate_hz if request.play else request.rig.daq.rate
+    if request.rig.stimulator.lease < 2 / rate_hz:
+        problems.append(
+            f"rig stimulator.lease: {request.rig.stimulator.lease * 1000:g} ms is less than two readings at "
+            f"{rate_hz:g} readings/s; lengthen the lease (at most {wire.CEILING.lease_ms} ms) or raise the rate"
+        )
+    if request.play is not None:
+        problems += needs_control(request.protocol, request.play)
+    if problems:
+        raise ConfigError(*problems)
+
+
+def run(request: Request, look: Callable[[Path], None] = lambda _: None) -> Outcome:
+    """Run one session to its end, however it ends.
+
+    Args:
+        request: what to run.
+        look: called about ten times a second with the session folder, to show progress from the recording.
+
+    Raises:
+        ConfigError: nothing was started.
+        DeviceError: a device could not be opened, or the engine was killed.
+    """
+    refuse(request)
+    folder = create(request.out, request.subject, datetime.now().astimezone())
+    with _ports(request, folder) as ports:
+        engine = EngineProcess(_conduct, _for_engine(request), folder, ports, _names(request))
+        interrupted = False
+        while True:
+            try:
+                while not engine.wait(_LOOK_S):
+                    look(folder)
+                return Outcome(folder, engine.result(), interrupted)
+            except KeyboardInterrupt:
+                interrupted = True
+                engine.stop("interrupted")
+
+
+def _for_engine(request: Request) -> Request:
+    """Without the played recording, which is the rig's to play; that ends when it ends, all else by duration."""
+    duration_s = request.duration_s if request.play else request.expected_s
+    return replace(request, play=None, duration_s=duration_s)
+
+
+def _names(request: Request) -> tuple[str, ...]:
+    return request.play.input_names if request.play else tuple(request.rig.inputs)
+
+
+@contextlib.contextmanager
+def _ports(request: Request, folder: Path) -> Iterator[_Ports]:
+    """The rig's ports; a simulated rig is started first, in a process of its own, and stopped at the end."""
+    rig = request.rig
+    lit = isinstance(rig.stimulator, Arduino)
+    if rig.daq.port != SIMULATED or rig.simulation is None:
+        yield _Ports(rig.daq.port, rig.stimulator.port if isinstance(rig.stimulator, Arduino) else None)
+        return
+    virtual = virtual_rig.start(
+        rig.simulation,
+        rate_hz=rig.daq.rate,
+        seed=request.seed,
+        stream=request.play,
+        speed=request.speed,
+        truth=folder / "truth",
+    )
+    try:
+        yield _Ports(virtual.daq_port, virtual.stimulator_port if lit else None)
+    finally:
+        virtual.stop()
+
+
+class _Rows:
+    """Puts readings and steps side by side as rows of the recording."""
+
+    def __init__(self, writer: RecordingWriter) -> None:
+        self.dtype = row_dtype(STEP)
+        self.event = writer.event
+        self._append = writer.append
+        parts = [("reading", READING), ("host_ns", "<i8"), ("step", STEP)]
+        self._parts = np.dtype(parts, align=True)
+
+    def append(self, readings: Readings, steps: Steps, host_ns: int) -> None:
+        """Keep the readings of one arrival."""
+        rows = np.zeros(len(readings), self._parts)
+        rows["reading"] = readings
+        rows["host_ns"] = host_ns
+        rows["step"] = steps
+        self._append(rows.view(self.dtype))
+
+
+class _Dark:
+    """In place of a stimulator where the rig has none: hears everything, gives no light."""
+
+    def send(self, message: wire.Message) -> None:
+        """Nothing is sent."""
+        del message
+
+
+def _conduct(control: Connection, request: Request, folder: Path, ports: _Ports, names: tuple[str, ...]) -> Ending:
+    """The session, in the engine's process."""
+    plan = request.protocol.plan(request.limits, request.rig.full_power_mw)
+    Loop(plan, rate_hz=request.rig.daq.rate, nano_units=1).compile()  # before the stream, which does not wait
+    with contextlib.ExitStack() as opened:
+        daq = photometry_board.open_board(request.rig.daq, ports.daq)
+        opened.callback(daq.close)
+        stimulator = None
+        if ports.stimulator is not None and isinstance(request.rig.stimulator, Arduino):
+            stimulator = arduino.open_board(request.rig.stimulator, ports.stimulator)
+            opened.callback(stimulator.close)
+            arduino.set_limits(stimulator, request.limits)
+        settings, early = photometry_board.start_stream(daq, request.rig.daq.rate)
+        header = _header(request, settings, names, daq, stimulator)
+        writer = RecordingWriter.open(
+            folder,
+            header=header,
+            protocol=dump(request.protocol),
+            rig=dump(request.rig),
+            dtype=row_dtype(STEP),
+        )
+        counter = ReadingCounter()
+        controller = Controller(
+            _orders(request, settings, names, lit=stimulator is not None),
+            Loop(plan, rate_hz=settings.rate_mhz / 1000, nano_units=settings.nano_units),
+            daq,
+            stimulator or _Dark(),
+            _Rows(writer),
+            counter,
+            time.monotonic_ns,
+        )
+        try:
+            controller.daq_messages(list(early), time.monotonic_ns())
+            ending = conduct(Acquisition(controller, daq, stimulator), controller, writer.sync, control)
+        except Exception as problem:
+            controller.end("failed", f"{type(problem).__name__}: {problem}")
+            writer.close(_outcome(controller, daq, stimulator))
+            raise
+        writer.close(_outcome(controller, daq, stimulator))
+        return ending
+
+
+def _orders(request: Request, settings: wire.StreamSettings, names: tuple[str, ...], *, lit: bool) -> Orders:
+    policy = request.protocol.policy
+    duration_s = request.duration_s
+    return Orders(
+        rate_hz=settings.rate_mhz / 1000,
+        decisions=policy.decisions,
+        fire_code=policy.fire_code,
+        command=command(request.protocol.light, request.rig.full_power_mw),
+        limits=request.limits,
+        duration_us=None if duration_s is None else round(duration_s * 1e6),
+        lit=lit,
+        real_time=request.speed == 1,
+        input_names=names,
+    )
+
+
+def _header(
+    request: Request, settings: wire.StreamSettings, names: tuple[str, ...], daq: Link, stimulator: Link | None
+) -> dict[str, Any]:
+    protocol, rig = request.protocol, request.rig
+    return {
+        "program": {"closedloop": version("closedloop"), "python": platform.python_version(), "wire": wire.WIRE_HASH},
+        "computer": {"system": platform.platform(), "engine_pid": os.getpid()},
+        "started": datetime.now().astimezone().isoformat(),
+        "started_ns": time.monotonic_ns(),
+        "subject": request.subject,
+        "protocol_name": protocol.name,
+        "condition": protocol.condition,
+        "protocol": protocol.model_dump(mode="json"),
+        "rig": rig.model_dump(mode="json"),
+        "hashes": {"protocol": digest(protocol), "rig": digest(rig), "parts": protocol.part_digests()},
+        "seed": request.seed,
+        "decisions": list(protocol.policy.decisions),
+        "limits": request.limits._asdict(),
+        "command": command(protocol.light, rig.full_power_mw)._asdict(),
+        "full_power_mw": rig.full_power_mw,
+        "tip_mw": rig.tip_mw(protocol.light),
+        "rate_mhz": settings.rate_mhz,
+        "nano_units": settings.nano_units,
+        "input_names": list(names),
+        "boards": {
+            name: link.identity._asdict()
+            for name, link in (("daq", daq), ("stimulator", stimulator))
+            if link is not None and link.identity is not None
+        },
+        "speed": request.speed,
+    }
+
+
+def _outcome(controller: Controller, daq: Link, stimulator: Link | None) -> dict[str, Any]:
+    ending = controller.ending or Ending("failed", "")
+    return {
+        "ended": ending.how,
+        "reason": ending.reason,
+        "sent": controller.sent_by_board,
+        "repeated": controller.counter.repeated,
+        "damaged_frames": daq.damaged + (stimulator.damaged if stimulator else 0),
+        "unanswered_trains": controller.outstanding,
+        "statistics": {name: s._asdict() for name, s in controller.statistics.items()},
+    }

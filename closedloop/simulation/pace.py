@@ -1,0 +1,46 @@
+"""Wall time to device time. No clock is read here.
+
+Device time runs `speed` times as fast as the wall, but beyond a point that the caller gives (as far as the host has
+followed) only as fast as the wall: so a host that falls behind is waited for, and a host that died still sees its lease
+end.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+
+class Pace:
+    """Device time so far, in whole nanoseconds inside, microseconds outside."""
+
+    def __init__(self, speed: float, wall_ns: int) -> None:
+        self._speed = speed
+        self._wall_ns = wall_ns
+        self._device_ns = 0
+
+    @property
+    def now_us(self) -> int:
+        """Device time of the last `advance`."""
+        return self._device_ns // 1000
+
+    def advance(self, wall_ns: int, fast_until_us: int | None) -> int:
+        """Device time at this wall time; at full speed up to `fast_until_us` (None: without end), then at 1."""
+        passed_ns = wall_ns - self._wall_ns
+        self._wall_ns = wall_ns
+        quick_ns = round(passed_ns * self._speed)
+        if fast_until_us is not None:
+            quick_ns = min(quick_ns, max(0, fast_until_us * 1000 - self._device_ns))
+        self._device_ns += quick_ns + max(0, passed_ns - round(quick_ns / self._speed))
+        return self.now_us
+
+    def skip(self, lost_ns: int) -> None:
+        """The simulator itself was held up so long: device time stood still."""
+        self._wall_ns += lost_ns
+
+    def wall_ns_of(self, due_us: int, fast_until_us: int | None) -> int:
+        """The wall time at which device time will be `due_us`; not before the last `advance`."""
+        ahead_ns = max(0, due_us * 1000 - self._device_ns)
+        quick_ns = ahead_ns
+        if fast_until_us is not None:
+            quick_ns = min(ahead_ns, max(0, fast_until_us * 1000 - self._device_ns))
+        return self._wall_ns + ceil(quick_ns / self._speed) + ahead_ns - quick_ns

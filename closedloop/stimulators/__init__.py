@@ -1,0 +1,18 @@
+"""Light drivers: one file a device, named by its `kind`. They send and they listen; they never decide.
+
+A driver's `dark` must work at any time and twice in a row; light is confirmed by the device's echo alone.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from closedloop.model import Part, Seconds
+
+
+class Stimulator(Part):
+    """Base of all light drivers: what a rig file says of the device that gives light."""
+
+    lease: Seconds = Field(
+        0.1, ge=0.02, le=0.5, description="Dark by itself after this long without a heartbeat of the host."
+    )

@@ -1,0 +1,138 @@
+"""What a person sees in the terminal: the progress line, and the outcome in words. It reads recordings, nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from closedloop.errors import RecordingError
+from closedloop.recording import Recording
+from closedloop.train import Refusal
+
+_PLAIN_EVERY_S = 10.0  # of sample time, where the line can't be redrawn
+
+
+def error_console() -> Console:
+    """Where everything but results goes."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def counting(what: str) -> Progress:
+    """A bar for work of known length; silent where standard error is no terminal."""
+    return Progress(
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=error_console(),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+class SessionLine:
+    """The progress line of a running session, made from its recording as it grows."""
+
+    def __init__(self, expected_s: float) -> None:
+        self._expected_s = expected_s
+        self._recording: Recording | None = None
+        self._rows = 0
+        self._last_event = -1
+        self._counts: Counter[str] = Counter()
+        self._latency_us: float | None = None
+        self._missing = 0
+        self._seconds = 0.0
+        self._veto = 0
+        self._armed = False
+        self._next_plain_s = 0.0
+        self._live = Live(console=error_console(), auto_refresh=False, transient=True)
+
+    def __enter__(self) -> SessionLine:
+        if sys.stderr.isatty():
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def look(self, folder: Path) -> None:
+        """Read what is new in the recording, and redraw."""
+        if self._recording is None:
+            self._recording = _opened(folder)
+        if self._recording is None:
+            return
+        self._read(self._recording)
+        if self._live.is_started:
+            self._live.update(Text(self.text(), no_wrap=True, overflow="ellipsis"), refresh=True)
+        elif self._seconds >= self._next_plain_s:
+            self._next_plain_s = self._seconds + _PLAIN_EVERY_S
+            error_console().print(self.text())
+
+    def _read(self, recording: Recording) -> None:
+        rows = recording.rows(self._rows)
+        for event in recording.events(self._last_event):
+            self._last_event = event.n
+            self._counts[event.kind] += 1
+            self._armed = self._armed or event.reason == "armed"
+            if event.kind == "gap":
+                self._missing += int(event.value or 0)
+            if event.kind == "command":
+                self._latency_us = event.value
+        if len(rows):
+            self._rows += len(rows)
+            self._seconds = float(rows["ticks"][-1]) / 1e6
+            self._veto = int(rows["veto"][-1])
+
+    def text(self) -> str:
+        """The line: where the session is, time left, readings, gaps, detections, trains, latency."""
+        c = self._counts
+        state = Refusal(self._veto).name.lower() if self._veto else "armed" if self._armed else "warm-up"
+        latency = "-" if self._latency_us is None else f"{self._latency_us / 1000:.2f} ms"
+        return (
+            f"{state:<9} {_clock(max(0.0, self._expected_s - self._seconds))} left  "
+            f"{self._rows} readings, {self._missing} missing  {c['detection']} detections  "
+            f"{c['light_on']}/{c['command']} trains  {c['refused']} refused  latency {latency}"
+        )
+
+
+def _opened(folder: Path) -> Recording | None:
+    try:
+        return Recording.open(folder)
+    except RecordingError:
+        return None  # not begun yet
+
+
+def _clock(seconds: float) -> str:
+    whole = int(np.ceil(seconds))
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}" if whole >= 3600 else f"{whole // 60}:{whole % 60:02d}"
+
+
+def outcome(summary: dict[str, Any]) -> list[str]:
+    """A summary in words, for people."""
+    readings, trains = summary["readings"], summary["trains"]
+    decisions = ", ".join(f"{n} {kind}" for kind, n in summary["decisions"].items()) or "none"
+    refused = ", ".join(f"{n} {reason}" for reason, n in summary["refused"].items()) or "none"
+    energy = "" if trains["energy_mj"] is None else f", {trains['energy_mj']:.1f} mJ"
+    lines = [
+        f"{summary['protocol']} ({summary['condition']}): {summary['ended']}: {summary['reason']}",
+        f"  time        {summary['duration_s']:.1f} s at {summary['rate_hz']:g} readings/s, seed {summary['seed']}",
+        f"  readings    {readings['received']} received, {readings['missing']} missing, "
+        f"{readings['damaged_frames']} damaged frames",
+        f"  detections  {summary['detections']}; decisions: {decisions}; refused: {refused}",
+        f"  light       {trains['delivered']} of {trains['commanded']} trains delivered, {trains['on_s']:.3f} s lit{energy}",
+    ]
+    for name, label in (("read_to_command", "read to command"), ("command_to_light", "command to light")):
+        spread = summary["latency_us"][name]
+        if spread:
+            lines.append(f"  {label:<17}{spread['p50'] / 1000:.2f} ms median, {spread['max'] / 1000:.2f} ms at most")
+    if summary["session"]:
+        lines.append(f"  recording   {summary['session']}")
+    return lines
