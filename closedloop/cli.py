@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="closedloop",
-        description="Real-time closed-loop optogenetics. Research use in animals under an approved protocol; not for humans.",
+        description="Closed-loop optogenetics. For research in animals under an approved protocol; not for humans.",
         epilog="PROTOCOL and RIG are a path, or the bare name of a file in configs/. Start with: closedloop demo",
     )
     parser.add_argument("--version", action="version", version=_version())

@@ -23,7 +23,7 @@ from closedloop import wire
 from closedloop.clock import ClockFit, tick_difference
 from closedloop.errors import DeviceError
 from closedloop.limits import Command
-from closedloop.loop import RESTARTED, VALID, Loop
+from closedloop.loop import RESTARTED, VALID, WARM, Loop
 from closedloop.readings import Readings
 from closedloop.sources.photometry_board import ReadingCounter
 from closedloop.train import Refusal
@@ -120,7 +120,13 @@ class Controller:
     """Decides nothing that the loop does not decide, and forgets nothing that the boards report."""
 
     def __init__(
-        self, orders: Orders, loop: Loop, daq: Sender, stimulator: Sender, recorder: Recorder, counter: ReadingCounter,
+        self,
+        orders: Orders,
+        loop: Loop,
+        daq: Sender,
+        stimulator: Sender,
+        recorder: Recorder,
+        counter: ReadingCounter,
         now_ns: Callable[[], int],
     ) -> None:
         self.phase = Phase.WARMING
@@ -179,11 +185,10 @@ class Controller:
     def _on_readings(self, messages: list[wire.Reading], now_ns: int) -> None:
         missing = self.counter.missing
         readings = self.counter.accept(messages)
-        if len(readings) == 0 or self.ending is not None:
+        if len(readings) == 0:
             return
         steps = self._loop.run(readings)
-        if self.ending is None:
-            self._act(readings, steps, now_ns)
+        self._act(readings, steps, now_ns)
         self._prove_life(readings)
         self._recorder.append(readings, steps, now_ns)
         self._note_gap(missing, readings, now_ns)
@@ -214,7 +219,7 @@ class Controller:
             refused = self._live_refusal(age_ns)
         if fires and not refused:
             c = self._orders.command
-            self._tell(wire.Fire(train, c.on_us, c.period_us, c.count, c.level, c.ramp_off_us, scheduled=0, start=0))
+            self._tell(wire.Fire(train, c.on_us, c.period_us, c.pulses, c.level, c.ramp_off_us, scheduled=0, start=0))
             commanded_ns = self._now_ns()
             self._outstanding[train] = _Outstanding(commanded_ns)
         for kind, reason, value in loops.told(step, self._orders.decisions, refused):
@@ -250,7 +255,7 @@ class Controller:
     def _prove_life(self, readings: Readings) -> None:
         """A heartbeat, because a good reading arrived; never because time passed."""
         ticks = int(readings["ticks"][-1])
-        if not self._orders.lit or ticks < self._next_heartbeat:
+        if not self._orders.lit or self.ending is not None or ticks < self._next_heartbeat:
             return
         self._next_heartbeat = ticks + _HEARTBEAT_US
         self._tell(wire.Heartbeat(int(readings["seq"][-1])))
@@ -268,7 +273,8 @@ class Controller:
         if (steps["bits"] & RESTARTED).any():
             at = int(np.flatnonzero(steps["bits"] & RESTARTED)[0])
             self._event("note", now_ns, int(readings["ticks"][at]), reason="restarted", text="warm-up begins anew")
-        if self.phase is Phase.WARMING and self._orders.lit and (steps["bits"] & VALID).any():
+        fit = VALID | WARM
+        if self.phase is Phase.WARMING and self._orders.lit and (steps["bits"] & fit == fit).any():
             self._arm(now_ns)
 
     def _note_vetoes(self, readings: Readings, vetoes: Any, now_ns: int) -> None:
@@ -320,9 +326,7 @@ class Controller:
         if status.state == wire.State.ARMED and self.phase is Phase.ARMING:
             self.phase = Phase.RUNNING
             self._event("note", now_ns, reason="armed", text="the stimulator is armed")
-        elif status.state == wire.State.TRIPPED:
-            self._trip(reason, now_ns)
-        elif self.phase is Phase.ARMING:
+        elif status.state == wire.State.TRIPPED or self.phase is Phase.ARMING:
             self._trip(reason, now_ns)
 
     def _on_trip(self, trip: wire.Trip, now_ns: int) -> None:

@@ -65,7 +65,7 @@ class Acquisition:
             while self._controller.ending is None:
                 self._turn(_HOUSEKEEPING_S)
             self._listen_to_last_words()
-        except Exception as error:  # kept for session.py, which goes dark and raises it again
+        except Exception as error:  # noqa: BLE001 - kept for session.py, which goes dark and raises it again
             self.error = error
         finally:
             self._done.send_bytes(b"done")

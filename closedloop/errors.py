@@ -38,7 +38,7 @@ class DeviceError(ClosedLoopError):
     exit_code = 3
 
 
-class Tripped(ClosedLoopError):
+class Tripped(ClosedLoopError):  # noqa: N818 - a trip is no error of anybody's
     """The stimulator, or the host on its behalf, tripped and stays dark."""
 
     exit_code = 4

@@ -72,14 +72,16 @@ def effective(*asked: Limits | None, lease_s: float) -> wire.Limits:
         lease_s: seconds the board stays armed without a heartbeat.
     """
 
-    def least(name: str) -> float:
+    def given(name: str) -> list[float]:
         values = [getattr(limits, name) for limits in asked if limits is not None]
-        return min([value for value in values if value is not None] + [_CEILING_S[name]])
+        return [_CEILING_S[name], *(float(value) for value in values if value is not None)]
 
-    offs = [limits.least_off for limits in asked if limits is not None and limits.least_off is not None]
+    def least(name: str) -> float:
+        return min(given(name))
+
     return wire.Limits(
         on_us=round(least("longest_on") * 1e6),
-        off_us=round(max([*offs, _CEILING_S["least_off"]]) * 1e6),
+        off_us=round(max(given("least_off")) * 1e6),
         short_window_ms=CEILING.short_window_ms,
         short_on_ms=int(least("short_duty") * CEILING.short_window_ms + 0.5),
         long_window_ms=CEILING.long_window_ms,
@@ -105,7 +107,7 @@ class Command(NamedTuple):
 
     on_us: int
     period_us: int
-    count: int
+    pulses: int
     level: int
     ramp_off_us: int
 
@@ -114,6 +116,62 @@ def command(train: Train, full_power_mw: float | None) -> Command:
     """The train in the board's units; its power becomes a level where the rig's full power is known."""
     part = train.level if train.power is None or full_power_mw is None else train.power / full_power_mw
     return Command(train.on_us, train.period_us, train.count, round(part * 65_535), train.ramp_off_us)
+
+
+_LONGEST_TRAIN_US = 1 << 31  # beyond this, differences of the board's wrapping ticks are ambiguous
+
+
+def impossible(train: Train, full_power_mw: float | None, limits: wire.Limits) -> list[str]:
+    """Why the loop or the board would refuse every single train like this one; empty if neither would.
+
+    A ramp is light: like the board, this counts it as part of the last pulse.
+
+    Args:
+        train: as the protocol has it.
+        full_power_mw: the rig's power at the tip at full level; None without calibration.
+        limits: those in force.
+
+    Returns:
+        One line a problem, each beginning with the field concerned.
+    """
+    return [*_impossible_power(train, full_power_mw, limits), *_impossible_times(train, limits)]
+
+
+def _impossible_power(train: Train, full_power_mw: float | None, limits: wire.Limits) -> list[str]:
+    if train.power is not None and full_power_mw is not None and train.power > full_power_mw:
+        said = f"light.power: {train.power:g} mW is more than the rig's full power ({full_power_mw:g} mW); lower it"
+        return [said]
+    name = "power" if train.power is not None and full_power_mw is not None else "level"
+    level = command(train, full_power_mw).level
+    if level == 0:
+        return [f"light.{name}: less than the board's smallest step (1/65535 of full power); raise it"]
+    if level > limits.level:
+        said = f"{level / 655.35:.3g} % of full power is above the limit in force ({limits.level / 655.35:.3g} %)"
+        return [f"light.{name}: {said}; lower it"]
+    return []
+
+
+def _impossible_times(train: Train, limits: wire.Limits) -> list[str]:
+    pulse_us, rest_us = train.on_us + train.ramp_off_us, train.period_us - train.on_us
+    short_us, long_us = limits.short_on_ms * 1000, limits.long_on_ms * 1000
+    short_s, long_s = limits.short_window_ms / 1000, limits.long_window_ms / 1000
+    lit = f"light.count: one train is {_seconds(train.lit_us)} of light, the limit in force is"
+    cases = {
+        "light.on: shorter than the board's clock ticks (1 us); lengthen it": train.on_us == 0,
+        f"light.on: with its ramp {_seconds(pulse_us)}, longer than the limit in force ({_seconds(limits.on_us)}); "
+        "shorten on or ramp_off": pulse_us > limits.on_us,
+        f"light.period: leaves {_seconds(rest_us)} of darkness between pulses, the limit in force is "
+        f"{_seconds(limits.off_us)}; lengthen it": train.count > 1 and rest_us < limits.off_us,
+        f"{lit} {_seconds(short_us)} in {short_s:g} s; give fewer or shorter pulses": train.lit_us > short_us,
+        f"{lit} {_seconds(long_us)} in {long_s:g} s; give fewer or shorter pulses": train.lit_us > long_us,
+        f"light.count: one train lasts {_seconds(train.span_us)}, the board takes at most "
+        f"{_seconds(_LONGEST_TRAIN_US)}; give fewer pulses": train.span_us > _LONGEST_TRAIN_US,
+    }
+    return [said for said, holds in cases.items() if holds]
+
+
+def _seconds(us: int) -> str:
+    return f"{us / 1e6:g} s" if us >= 1_000_000 else f"{us / 1000:g} ms"
 
 
 def parameters(train: Train, level: int, limits: wire.Limits) -> Any:

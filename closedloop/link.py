@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import TypeVar
 
 from closedloop import framing, wire
 from closedloop.errors import DeviceError
 from closedloop.port import Port, wait
+
+M = TypeVar("M", bound=wire.Message)
 
 _ASK_EVERY_S = 0.5  # a board that resets when its port opens sleeps through the first question
 ANSWER_WITHIN_S = 4.0  # an Uno's bootloader alone takes up to 2 s
@@ -93,8 +96,24 @@ class Link:
                 f"{self.port.name}: a board answers in another wire version; put this program's firmware on it"
             )
         raise DeviceError(
-            f"{self.port.name}: no answer within {within_s:g} s; is it the right port, and is our firmware on the board?"
+            f"{self.port.name}: no answer within {within_s:g} s; is it the right port, with our firmware on the board?"
         )
+
+    def expect(self, kind: type[M], within_s: float = ANSWER_WITHIN_S) -> tuple[M, list[wire.Message]]:
+        """Wait for one kind of message; it, and what came behind it in the same read.
+
+        Raises:
+            DeviceError: it did not come.
+        """
+        deadline = time.monotonic() + within_s
+        while (left := deadline - time.monotonic()) > 0:
+            if not wait([self.port], left):
+                continue
+            messages = self.decode(self.port.read())
+            for at, message in enumerate(messages):
+                if isinstance(message, kind):
+                    return message, messages[at + 1 :]
+        raise DeviceError(f"{self.port.name}: the board answers, but sends no {kind.__name__}; reset it and try again")
 
     def close(self) -> None:
         """Close the port; twice does no harm."""

@@ -54,6 +54,7 @@ VALID = 1  # fit to act on: no veto, no light of ours, a score that is known
 HIGH = 2  # hyperactivity goes on
 DETECTED = 4  # ... and begins here
 PLANNED = 8  # within a train of ours or its recovery, by plan
+WARM = 32  # the protocol's warm-up is over
 RESTARTED = 16  # all that was learned was forgotten at this reading
 
 _STATE = np.dtype(
@@ -139,8 +140,16 @@ def _commit(state: Any, ledger: Any, p: Any, train: Any, ticks: int) -> None:
     state.resting_until = ticks + p.span_us + p.refractory_us
 
 
+@kernel
+def _bits(state: Any, valid: bool, high: bool, detected: bool, planned: bool, warm: bool) -> int:
+    bits = valid * VALID + high * HIGH + detected * DETECTED + planned * PLANNED + warm * WARM
+    bits += state.restarted * RESTARTED
+    state.restarted = 0
+    return bits  # type: ignore[no-any-return]
+
+
 @lru_cache(maxsize=64)
-def _compile(
+def _compile(  # noqa: C901 - the eight steps of the path, in one place
     values: tuple[Callable[..., float], ...],
     score_of: Callable[..., float],
     learn_from: Callable[..., None],
@@ -171,7 +180,7 @@ def _compile(
             )
             if verdict >= quality.RESTART:
                 return i
-            clean = (verdict == 0 or verdict == Refusal.NO_SIGNAL.value) and not own
+            clean = not own and verdict in (0, Refusal.NO_SIGNAL.value)
             still = detectors.held(crossing, crossing_p, ticks)
             value = value_of(memory, parameters, signal, control, clean and not still)
             score = np.nan if np.isnan(value) else score_of(memory.detector, parameters.detector, value)
@@ -188,15 +197,13 @@ def _compile(
                 refused = _reason(state, ledger, p, parameters.train, ticks, verdict)
             if wanted != 0 and refused == 0:
                 _commit(state, ledger, p, parameters.train, ticks)
-            bits = VALID if clean and verdict == 0 and not np.isnan(score) else 0
-            bits |= (HIGH if high else 0) | (DETECTED if detected else 0)
-            bits |= (PLANNED if ticks < state.frozen_until else 0) | (RESTARTED if state.restarted else 0)
-            state.restarted = 0
+            valid = clean and verdict == 0 and not np.isnan(score)
             step.feature = value
             step.score = score
             step.threshold = crossing_p.threshold
             step.train = number
-            step.bits = bits
+            warm = ticks - state.warm_from >= p.warm_up_us
+            step.bits = _bits(state, valid, high, detected, ticks < state.frozen_until, warm)
             step.veto = verdict
             step.decision = wanted
             step.refused = refused

@@ -1,4 +1,4 @@
-"""One serial port, or the TCP socket that stands in for it: the only file that knows pyserial. Bytes alone live here."""
+"""One serial port, or the TCP socket that stands in for it. The only file that knows pyserial; it knows bytes alone."""
 
 from __future__ import annotations
 
@@ -52,6 +52,14 @@ class Port:
         """What `select` can wait on, or None where the system has no such thing for serial ports (Windows)."""
         return self._fd
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a read would give something, or an error worth hearing."""
+        try:
+            return bool(self._serial.in_waiting)
+        except (serial.SerialException, OSError):
+            return True
+
     def read(self) -> bytes:
         """What has arrived, perhaps nothing.
 
@@ -68,7 +76,9 @@ class Port:
         except BlockingIOError:
             return b""
         except (serial.SerialException, OSError) as problem:
-            raise DeviceError(f"{self.name}: the device is gone ({_plain(problem)}); check cable and power") from problem
+            raise DeviceError(
+                f"{self.name}: the device is gone ({_plain(problem)}); check cable and power"
+            ) from problem
 
     def write(self, frame: bytes) -> None:
         """Send a whole frame.
@@ -84,7 +94,9 @@ class Port:
                 frame = frame[sent:]
             self._serial.write(frame)
         except (BlockingIOError, serial.SerialException, OSError) as problem:
-            raise DeviceError(f"{self.name}: can't be written to ({_plain(problem)}); check cable and power") from problem
+            raise DeviceError(
+                f"{self.name}: can't be written to ({_plain(problem)}); check cable and power"
+            ) from problem
 
     def close(self) -> None:
         """Close it; twice does no harm."""
@@ -97,23 +109,16 @@ def wait(ports: Sequence[Port], timeout_s: float) -> list[Port]:
 
     Where ports cannot be waited on (Windows serial), they are asked in turn every half millisecond.
     """
-    fds = {port.fd: port for port in ports}
-    if None not in fds:
+    fds = {port.fd: port for port in ports if port.fd is not None}
+    if len(fds) == len(ports):
         ready, _, _ = select.select(list(fds), [], [], timeout_s)
         return [fds[fd] for fd in ready]
     deadline = time.monotonic() + timeout_s
     while True:
-        ready_ports = [port for port in ports if _waiting(port)]
+        ready_ports = [port for port in ports if port.waiting]
         if ready_ports or time.monotonic() >= deadline:
             return ready_ports
         time.sleep(0.0005)
-
-
-def _waiting(port: Port) -> bool:
-    try:
-        return bool(port._serial.in_waiting)
-    except (serial.SerialException, OSError):
-        return True  # let read() say what happened
 
 
 def available() -> list[Any]:

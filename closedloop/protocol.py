@@ -32,7 +32,9 @@ class Protocol(Model):
     """An experiment's session."""
 
     version: Literal[1] = Field(description="Of this file's format.")
-    name: str = Field(min_length=1, max_length=80, examples=["my_protocol"], description="Shown wherever the session is.")
+    name: str = Field(
+        min_length=1, max_length=80, examples=["my_protocol"], description="Shown wherever the session is."
+    )
     condition: str = Field(
         "-",
         min_length=1,
@@ -45,7 +47,11 @@ class Protocol(Model):
     features: Annotated[
         tuple[Annotated[Feature, OneOf("closedloop.features")], ...],
         BeforeValidator(_as_chain),
-        Field(min_length=1, examples=["[{kind: dff}]"], description="Reading to number; each next one takes the last one's number."),
+        Field(
+            min_length=1,
+            examples=["[{kind: dff}]"],
+            description="Reading to number; each next one takes the last one's number.",
+        ),
     ]
     detector: Annotated[Detector, OneOf("closedloop.detectors")] = Field(
         examples=["{kind: threshold}"], description="Number to score."
@@ -100,7 +106,7 @@ def needs_control(protocol: Protocol, stream: Stream) -> list[str]:
     if len(stream.readings) == 0 or not stream.readings["flags"][0] & FLAG_NO_CONTROL:
         return []
     return [
-        f"features.{at}: {feature.kind} needs a control channel and {stream.source} has none; use 'mode: off' or 'kind: dff'"
+        f"features.{at}: {feature.kind} needs a control channel, {stream.source} has none; use mode off, or dff"
         for at, feature in enumerate(protocol.features)
         if feature.needs_control
     ]

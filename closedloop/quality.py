@@ -45,7 +45,9 @@ class Quality(Model):
     largest_step: Fraction = Field(0.3, gt=0, le=10, description="Largest believable change against the slow level.")
     settle: Seconds = Field(5.0, ge=0, description="A veto lasts this long after its cause has gone.")
     flat_after: Seconds = Field(0.5, gt=0, description="One and the same count for this long is no signal.")
-    longest_gap: Seconds = Field(0.2, gt=0, description="Readings further apart than this, and than three periods, are a gap.")
+    longest_gap: Seconds = Field(
+        0.2, gt=0, description="Readings further apart than this, and than three periods, are a gap."
+    )
     presence_window: Seconds | None = Field(
         None,
         ge=10,
@@ -224,6 +226,26 @@ def _level_verdict(memory: Any, p: Any, ticks: int, new_signal: float, new_contr
 
 
 @kernel
+def _start(memory: Any, ticks: int) -> None:
+    memory.started = 1
+    memory.last_ticks = ticks
+    memory.disturbed_since = -1
+    memory.steady_since = -1
+
+
+@kernel
+def _reading_verdict(memory: Any, p: Any, count: int, flags: int) -> int:
+    """What is wrong with the reading by itself."""
+    memory.repeats = memory.repeats + 1 if count == memory.last_count else 0
+    memory.last_count = count
+    if flags & (FLAG_SIGNAL_SATURATED | FLAG_CONTROL_SATURATED):
+        return Refusal.SATURATED.value
+    if flags & FLAG_DROPPED_CONVERSIONS:
+        return Refusal.DROPPED.value
+    return Refusal.FLAT.value if memory.repeats >= p.flat_readings else 0
+
+
+@kernel
 def verdict(memory: Any, p: Any, ticks: int, count: int, flags: int, signal: float, control: float, own: bool) -> int:
     """The Refusal for acting on this reading, 0 for none, with RESTART added where memory must be made fresh.
 
@@ -240,10 +262,7 @@ def verdict(memory: Any, p: Any, ticks: int, count: int, flags: int, signal: flo
         own: our own light is on, or its artefact is not over.
     """
     if memory.started == 0:
-        memory.started = 1
-        memory.last_ticks = ticks
-        memory.disturbed_since = -1
-        memory.steady_since = -1
+        _start(memory, ticks)
     gap_us = ticks - memory.last_ticks
     memory.last_ticks = ticks
     if gap_us > p.gap_us:
@@ -252,21 +271,15 @@ def verdict(memory: Any, p: Any, ticks: int, count: int, flags: int, signal: flo
     if own:
         memory.repeats = 0
         return memory.reason if ticks < memory.until else 0
-    if flags & (FLAG_SIGNAL_SATURATED | FLAG_CONTROL_SATURATED):
-        return _veto(memory, ticks, p.settle_us, Refusal.SATURATED.value)
-    if flags & FLAG_DROPPED_CONVERSIONS:
-        return _veto(memory, ticks, p.settle_us, Refusal.DROPPED.value)
-    memory.repeats = memory.repeats + 1 if count == memory.last_count else 0
-    memory.last_count = count
-    if memory.repeats >= p.flat_readings:
-        return _veto(memory, ticks, p.settle_us, Refusal.FLAT.value)
+    cause = _reading_verdict(memory, p, count, flags)
+    if cause != 0:
+        return _veto(memory, ticks, p.settle_us, cause)
     level = _level_verdict(memory, p, ticks, signal, control)
     if level != 0:
         return level
-    if p.window_blocks > 0 and memory.present == 0:
+    absent = p.window_blocks > 0 and memory.present == 0
+    if absent:
         _look_for_structure(memory, p, signal)
     if ticks < memory.until:
         return memory.reason  # type: ignore[no-any-return]
-    if p.window_blocks > 0 and memory.present == 0:
-        return Refusal.NO_SIGNAL.value
-    return 0
+    return Refusal.NO_SIGNAL.value if absent else 0

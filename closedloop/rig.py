@@ -56,7 +56,7 @@ class Rig(Model):
         return self
 
     def _port_problems(self) -> list[str]:
-        ports = [self.daq.port, getattr(self.stimulator, "port", None)]
+        ports = [self.daq.port, self.stimulator.wired_to]
         if ports[0] == ports[1] != SIMULATED:
             return [f"daq and stimulator are both on port {ports[0]}; give each its own"]
         if SIMULATED in ports and self.simulation is None:
@@ -69,10 +69,11 @@ class Rig(Model):
         least_s = _READINGS_A_LEASE / self.daq.rate
         if self.stimulator.lease >= least_s:
             return []
-        return [
-            f"stimulator.lease ({self.stimulator.lease * 1000:g} ms) is shorter than two readings at {self.daq.rate:g} Hz, "
-            f"so light could never stay on; make it {least_s * 1000:g} ms or longer"
-        ]
+        said = (
+            f"stimulator.lease ({self.stimulator.lease * 1000:g} ms) is shorter than two readings at "
+            f"{self.daq.rate:g} Hz, so light could never stay on; make it {least_s * 1000:g} ms or longer"
+        )
+        return [said]
 
     @property
     def full_power_mw(self) -> float | None:

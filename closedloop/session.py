@@ -24,7 +24,7 @@ import numpy as np
 from closedloop import wire
 from closedloop.controller import Controller, Ending, Orders
 from closedloop.engine import Acquisition, EngineProcess, conduct
-from closedloop.errors import ConfigError, DeviceError
+from closedloop.errors import ConfigError
 from closedloop.limits import command, effective
 from closedloop.link import Link
 from closedloop.loop import STEP, Loop, Steps
@@ -34,10 +34,7 @@ from closedloop.readings import READING, Readings, Stream
 from closedloop.recording import RecordingWriter, create, row_dtype
 from closedloop.rig import SIMULATED, Rig
 from closedloop.simulation import virtual_rig
-from closedloop.sources import photometry_board
 from closedloop.sources.photometry_board import ReadingCounter
-from closedloop.stimulators import arduino
-from closedloop.stimulators.arduino import Arduino
 from closedloop.yaml_file import dump
 
 _LOOK_S = 0.1
@@ -156,9 +153,8 @@ def _names(request: Request) -> tuple[str, ...]:
 def _ports(request: Request, folder: Path) -> Iterator[_Ports]:
     """The rig's ports; a simulated rig is started first, in a process of its own, and stopped at the end."""
     rig = request.rig
-    lit = isinstance(rig.stimulator, Arduino)
     if rig.daq.port != SIMULATED or rig.simulation is None:
-        yield _Ports(rig.daq.port, rig.stimulator.port if isinstance(rig.stimulator, Arduino) else None)
+        yield _Ports(rig.daq.port, rig.stimulator.wired_to)
         return
     virtual = virtual_rig.start(
         rig.simulation,
@@ -169,7 +165,7 @@ def _ports(request: Request, folder: Path) -> Iterator[_Ports]:
         truth=folder / "truth",
     )
     try:
-        yield _Ports(virtual.daq_port, virtual.stimulator_port if lit else None)
+        yield _Ports(virtual.daq_port, virtual.stimulator_port if rig.stimulator.wired_to else None)
     finally:
         virtual.stop()
 
@@ -204,16 +200,14 @@ class _Dark:
 def _conduct(control: Connection, request: Request, folder: Path, ports: _Ports, names: tuple[str, ...]) -> Ending:
     """The session, in the engine's process."""
     plan = request.protocol.plan(request.limits, request.rig.full_power_mw)
-    Loop(plan, rate_hz=request.rig.daq.rate, nano_units=1).compile()  # before the stream, which does not wait
     with contextlib.ExitStack() as opened:
-        daq = photometry_board.open_board(request.rig.daq, ports.daq)
+        daq = request.rig.daq.open(ports.daq)
         opened.callback(daq.close)
-        stimulator = None
-        if ports.stimulator is not None and isinstance(request.rig.stimulator, Arduino):
-            stimulator = arduino.open_board(request.rig.stimulator, ports.stimulator)
+        stimulator = request.rig.stimulator.open(ports.stimulator or "", request.limits)
+        if stimulator is not None:
             opened.callback(stimulator.close)
-            arduino.set_limits(stimulator, request.limits)
-        settings, early = photometry_board.start_stream(daq, request.rig.daq.rate)
+        Loop(plan, rate_hz=request.rig.daq.rate, nano_units=1).compile()  # before the stream, which does not wait
+        settings, early = request.rig.daq.start(daq)
         header = _header(request, settings, names, daq, stimulator)
         writer = RecordingWriter.open(
             folder,

@@ -1,4 +1,4 @@
-"""What a person sees in the terminal: the progress line, and the outcome in words. It reads recordings, nothing else."""
+"""What a person sees in the terminal: the progress line, and the outcome in words. It reads recordings alone."""
 
 from __future__ import annotations
 
@@ -112,7 +112,11 @@ def _opened(folder: Path) -> Recording | None:
 
 def _clock(seconds: float) -> str:
     whole = int(np.ceil(seconds))
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}" if whole >= 3600 else f"{whole // 60}:{whole % 60:02d}"
+    return (
+        f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+        if whole >= 3600
+        else f"{whole // 60}:{whole % 60:02d}"
+    )
 
 
 def outcome(summary: dict[str, Any]) -> list[str]:
@@ -120,14 +124,15 @@ def outcome(summary: dict[str, Any]) -> list[str]:
     readings, trains = summary["readings"], summary["trains"]
     decisions = ", ".join(f"{n} {kind}" for kind, n in summary["decisions"].items()) or "none"
     refused = ", ".join(f"{n} {reason}" for reason, n in summary["refused"].items()) or "none"
+    received, damaged = readings["received"], readings["damaged_frames"]
+    given = f"{trains['delivered']} of {trains['commanded']}"
     energy = "" if trains["energy_mj"] is None else f", {trains['energy_mj']:.1f} mJ"
     lines = [
         f"{summary['protocol']} ({summary['condition']}): {summary['ended']}: {summary['reason']}",
         f"  time        {summary['duration_s']:.1f} s at {summary['rate_hz']:g} readings/s, seed {summary['seed']}",
-        f"  readings    {readings['received']} received, {readings['missing']} missing, "
-        f"{readings['damaged_frames']} damaged frames",
+        f"  readings    {received} received, {readings['missing']} missing, {damaged} damaged frames",
         f"  detections  {summary['detections']}; decisions: {decisions}; refused: {refused}",
-        f"  light       {trains['delivered']} of {trains['commanded']} trains delivered, {trains['on_s']:.3f} s lit{energy}",
+        f"  light       {given} trains delivered, {trains['on_s']:.3f} s lit{energy}",
     ]
     for name, label in (("read_to_command", "read to command"), ("command_to_light", "command to light")):
         spread = summary["latency_us"][name]

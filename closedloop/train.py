@@ -41,7 +41,9 @@ class Train(Model):
     count: int = Field(1, ge=1, le=65_535, description="Pulses in a train.")
     power: Milliwatts | None = Field(None, gt=0, description="At the fibre's tip; needs the rig's calibration.")
     level: Fraction = Field(1.0, gt=0, le=1, description="Part of full power, where the rig has no calibration.")
-    ramp_off: Seconds = Field(0.0, ge=0, le=1, description="Ramp down after the last pulse; spares pump opsins a rebound.")
+    ramp_off: Seconds = Field(
+        0.0, ge=0, le=1, description="Ramp down after the last pulse; spares pump opsins a rebound."
+    )
 
     @model_validator(mode="after")
     def _pulses_do_not_touch(self) -> Self:

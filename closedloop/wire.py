@@ -196,7 +196,7 @@ class Fire(NamedTuple):
     train: U32
     on_us: U32
     period_us: U32
-    count: U16
+    pulses: U16
     level: U16
     ramp_off_us: U32
     scheduled: U8

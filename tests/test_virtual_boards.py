@@ -300,7 +300,7 @@ def test_a_reset_in_mid_train_comes_up_dark_disarmed_and_without_limits() -> Non
 def test_a_train_is_delivered_to_the_microsecond_and_told() -> None:
     bench = StimulatorBench()
     bench.wait(100)
-    [started] = bench.say(fire(9, on_us=5_000, period_us=20_000, count=3, level=32_768))
+    [started] = bench.say(fire(9, on_us=5_000, period_us=20_000, pulses=3, level=32_768))
     heard = bench.wait(100_000)
     boot = bench.board.serial.ticks(0)
     assert started == wire.Started(9, (boot + 100) % 2**32)
@@ -380,18 +380,18 @@ def test_sixty_four_answers_are_kept() -> None:
 
 REFUSALS = {
     "no on-time": (Reason.BAD_REQUEST, {"on_us": 0}),
-    "no pulses": (Reason.BAD_REQUEST, {"count": 0}),
+    "no pulses": (Reason.BAD_REQUEST, {"pulses": 0}),
     "no level": (Reason.BAD_REQUEST, {"level": 0}),
-    "pulses that touch": (Reason.BAD_REQUEST, {"count": 2, "period_us": 10_000}),
-    "pulses that overlap": (Reason.BAD_REQUEST, {"count": 2, "period_us": 5_000}),
-    "pulses with too little rest": (Reason.BAD_REQUEST, {"count": 2, "period_us": 11_999}),
-    "a train without end": (Reason.BAD_REQUEST, {"count": 65_535, "period_us": 2**32 - 1}),
+    "pulses that touch": (Reason.BAD_REQUEST, {"pulses": 2, "period_us": 10_000}),
+    "pulses that overlap": (Reason.BAD_REQUEST, {"pulses": 2, "period_us": 5_000}),
+    "pulses with too little rest": (Reason.BAD_REQUEST, {"pulses": 2, "period_us": 11_999}),
+    "a train without end": (Reason.BAD_REQUEST, {"pulses": 65_535, "period_us": 2**32 - 1}),
     "neither now nor scheduled": (Reason.BAD_REQUEST, {"scheduled": 2}),
     "too long": (Reason.ON_TIME, {"on_us": 500_001}),
     "too long with its ramp": (Reason.ON_TIME, {"on_us": 450_000, "ramp_off_us": 50_001}),
     "too strong": (Reason.LEVEL, {"level": 60_001}),
-    "more than the short window holds": (Reason.DUTY_SHORT, {"on_us": 400_000, "period_us": 500_000, "count": 6}),
-    "more than the long window holds": (Reason.DUTY_LONG, {"on_us": 400_000, "period_us": 61_000_000, "count": 9}),
+    "more than the short window holds": (Reason.DUTY_SHORT, {"on_us": 400_000, "period_us": 500_000, "pulses": 6}),
+    "more than the long window holds": (Reason.DUTY_LONG, {"on_us": 400_000, "period_us": 61_000_000, "pulses": 9}),
 }
 TIGHT = wire.Limits(500_000, 2_000, 60_000, 2_000, 600_000, 3_500, 3, 250, 60_000)
 
@@ -404,10 +404,26 @@ def test_refused(reason: Reason, fields: dict[str, int]) -> None:
     assert bench.board.edges == []
 
 
+def test_a_ramp_counts_as_light_in_every_window() -> None:
+    bench = StimulatorBench(TIGHT)
+    ramped = {"level": 1, "on_us": 380_000, "period_us": 500_000, "pulses": 5}
+    assert bench.say(fire(1, ramp_off_us=100_001, **ramped)) == [wire.Refused(1, Reason.DUTY_SHORT)]
+    assert isinstance(bench.say(fire(2, ramp_off_us=100_000, **ramped))[0], wire.Started)
+
+
+def test_light_counts_until_it_has_left_the_long_window_however_long_ago_the_short_one() -> None:
+    bench = StimulatorBench(TIGHT)
+    for train in range(2):
+        bench.say(fire(train, level=1, on_us=400_000, period_us=500_000, pulses=4))
+        bench.live(62 * SECOND)
+    assert bench.say(fire(8, level=1, on_us=300_001)) == [wire.Refused(8, Reason.DUTY_LONG)]
+    assert isinstance(bench.say(fire(9, level=1, on_us=300_000))[0], wire.Started)
+
+
 EDGE_OF_ALLOWED = {
     "longest": {"on_us": 450_000, "ramp_off_us": 50_000},
-    "least rest": {"count": 2, "period_us": 12_000},
-    "all the short window holds": {"on_us": 400_000, "period_us": 500_000, "count": 5},
+    "least rest": {"pulses": 2, "period_us": 12_000},
+    "all the short window holds": {"on_us": 400_000, "period_us": 500_000, "pulses": 5},
 }
 
 
@@ -480,14 +496,14 @@ def test_duty_is_kept_in_every_window_also_in_the_middle_of_a_train() -> None:
         bench.say(fire(train, level=1, on_us=500_000))
         bench.live(SECOND)
     bench.live(20 * SECOND)
-    over_at_first_pulse = fire(9, level=1, on_us=500_000, ramp_off_us=0, count=2, period_us=50 * SECOND)
+    over_at_first_pulse = fire(9, level=1, on_us=500_000, ramp_off_us=0, pulses=2, period_us=50 * SECOND)
     bench.board.limits = bench.board.limits._replace(short_on_ms=1_999, trains_per_minute=60)
     assert bench.say(over_at_first_pulse) == [wire.Refused(9, Reason.DUTY_SHORT)]
 
 
 def test_duty_comes_back_as_light_leaves_the_window() -> None:
     bench = StimulatorBench(TIGHT)
-    bench.say(fire(1, level=1, on_us=400_000, period_us=500_000, count=5))
+    bench.say(fire(1, level=1, on_us=400_000, period_us=500_000, pulses=5))
     bench.live(3 * SECOND)
     assert bench.say(fire(2, level=1)) == [wire.Refused(2, Reason.DUTY_SHORT)]
     bench.live(57 * SECOND - 1)
@@ -498,7 +514,7 @@ def test_duty_comes_back_as_light_leaves_the_window() -> None:
 
 def test_light_is_told_for_any_stretch() -> None:
     bench = StimulatorBench()
-    bench.say(fire(on_us=10_000, period_us=20_000, count=2))
+    bench.say(fire(on_us=10_000, period_us=20_000, pulses=2))
     bench.wait(50_000)
     assert bench.board.lit_us(0, 50_000) == 20_000
     assert bench.board.lit_us(5_000, 25_000) == 10_000
@@ -551,12 +567,8 @@ class LightIsJudged(RuleBasedStateMachine):
         self.permitted: list[tuple[int, int]] = []  # from arming to the end of lease, dark, interlock
         self.until_us: int | None = None
         self.interlock_closed = True
-        self.limits_set = False
         self.train = 0
-
-    def _settle(self) -> None:
-        if self.until_us is not None and self.bench.now_us >= self.until_us:
-            self.until_us = None
+        self.started: list[tuple[int, int]] = []  # train, and when it was heard of at the latest
 
     def _extend(self) -> None:
         if self.until_us is None:
@@ -569,88 +581,124 @@ class LightIsJudged(RuleBasedStateMachine):
             self.permitted[-1] = (self.permitted[-1][0], self.bench.now_us)
             self.until_us = None
 
-    @initialize()
-    def tell_limits(self) -> None:
-        self.bench.say(HARSH)
-        self.limits_set = True
+    def _say(self, *messages: wire.Message) -> None:
+        self._hear(self.bench.say(*messages))
 
-    @rule()
-    def arm(self) -> None:
-        if self.interlock_closed:
-            self._extend()
-        self.bench.say(wire.Arm())
+    def _hear(self, messages: list[wire.Message]) -> None:
+        self.started += [(m.train, self.bench.now_us) for m in messages if isinstance(m, wire.Started)]
 
-    @rule(cause=st.sampled_from([wire.Dark(), wire.Disarm()]))
-    def go_dark(self, cause: wire.Message) -> None:
-        self._forbid()
-        self.bench.say(cause)
+    def _pass(self, us: int) -> None:
+        self._hear(self.bench.wait(us))
+        if self.until_us is not None and self.bench.now_us >= self.until_us:
+            self.until_us = None
 
-    @rule(closed=st.booleans())
-    def turn_interlock(self, closed: bool) -> None:
-        if not closed and self.interlock_closed:
-            self._forbid()
-        self.interlock_closed = closed
-        self.board.set_interlock(closed, self.bench.now_us)
-
-    @rule()
-    def beat(self) -> None:
+    def _beat(self) -> None:
         if self.until_us is not None:
             self._extend()
-        self.bench.say(wire.Heartbeat(1))
+        self._say(wire.Heartbeat(1))
+
+    def _live(self, us: int) -> None:
+        for _ in range(us // 100_000):
+            self._beat()
+            self._pass(100_000)
+        self._beat()
+        self._pass(us % 100_000)
+
+    @initialize()
+    def begin(self) -> None:
+        self._say(HARSH)
+        self.arm(close=True)
+
+    @rule(close=st.booleans())
+    def arm(self, close: bool) -> None:
+        if close:
+            self.interlock_closed = True
+            self.board.set_interlock(True, self.bench.now_us)
+        if self.interlock_closed:
+            self._extend()
+        self._say(wire.Arm())
+
+    @rule(how=st.sampled_from(["dark", "disarm", "interlock", "silence"]), after_us=st.integers(0, 150_000))
+    def take_light_away_and_go_on(self, how: str, after_us: int) -> None:
+        self._pass(after_us)
+        if how == "silence":
+            self._pass(HARSH.lease_ms * 1000)
+            return
+        self._forbid()
+        if how == "interlock":
+            self.interlock_closed = False
+            self.board.set_interlock(False, self.bench.now_us)
+        else:
+            self._say(wire.Dark() if how == "dark" else wire.Disarm())
+        self._live(300_000)
+
+    @rule(us=st.integers(1, 190_000), beats=st.booleans())
+    def wait(self, us: int, beats: bool) -> None:
+        if beats:
+            self._beat()
+        self._pass(us)
+
+    @rule(seconds=st.integers(1, 70))
+    def live(self, seconds: int) -> None:
+        self._live(seconds * SECOND)
 
     @rule(looser=st.integers(0, 2**32 - 1))
     def ask_for_looser_limits_while_armed(self, looser: int) -> None:
         if self.until_us is not None:
-            self.bench.say(CEILING._replace(on_us=looser, short_on_ms=looser, long_on_ms=looser))
-
-    @rule(us=st.integers(1, 400_000))
-    def wait(self, us: int) -> None:
-        self.bench.wait(us)
-        self._settle()
-
-    @rule(seconds=st.integers(1, 40))
-    def live(self, seconds: int) -> None:
-        for _ in range(seconds * 10):
-            self.beat()
-            self.wait(100_000)
+            self._say(HARSH._replace(on_us=max(looser, HARSH.on_us), off_us=0, short_on_ms=2**31, level=65_535))
 
     @rule(
-        on_us=st.integers(0, 320_000),
-        rest_us=st.integers(0, 300_000),
-        count=st.integers(0, 6),
-        level=st.sampled_from([0, 1, 40_000, 40_001]),
-        ramp_us=st.sampled_from([0, 500, 7_500, 20_000]),
-        ahead_us=st.none() | st.integers(-1_000, 300_000),
-        again=st.booleans(),
+        on_us=st.sampled_from([0, 1, 20_000, 299_000, 300_000, 300_001]) | st.integers(0, 320_000),
+        rest_us=st.sampled_from([0, 4_999, 5_000]) | st.integers(0, 300_000),
+        pulses=st.integers(0, 6),
+        level=st.sampled_from([0, 1, 40_000, 40_000, 40_001]),
+        ramp_us=st.sampled_from([0, 0, 500, 7_500, 20_000]),
+        ahead_us=st.none() | st.integers(-1_000, 150_000),
+        then_us=st.integers(0, 1_500_000),
     )
     def ask_for_light(
-        self, on_us: int, rest_us: int, count: int, level: int, ramp_us: int, ahead_us: int | None, again: bool
+        self, on_us: int, rest_us: int, pulses: int, level: int, ramp_us: int, ahead_us: int | None, then_us: int
     ) -> None:
-        self.train += not again
+        self.train += 1
         ticks = self.board.serial.ticks(self.bench.now_us + (ahead_us or 0))
-        self.bench.say(
-            wire.Fire(self.train, on_us, on_us + rest_us, count, level, ramp_us, int(ahead_us is not None), ticks)
-        )
+        scheduled = int(ahead_us is not None)
+        self._say(wire.Fire(self.train, on_us, on_us + rest_us, pulses, level, ramp_us, scheduled, ticks))
+        self._live(then_us)
+
+    @rule(on_us=st.integers(1, 300_000), rest_us=st.integers(0, 20_000), ramp_us=st.integers(0, 20_000))
+    def ask_again_and_again(self, on_us: int, rest_us: int, ramp_us: int) -> None:
+        """Each train twice over, and the next as soon as may be, until nothing is left in any window."""
+        for _ in range(10):
+            self.train += 1
+            asked = fire(self.train, on_us=on_us, level=40_000, ramp_off_us=ramp_us)
+            self._say(asked, asked)
+            self._live(on_us + ramp_us + rest_us)
+            self._say(asked)
 
     @precondition(lambda self: self.until_us is not None)
-    @rule(on_us=st.integers(100_000, 300_000), times=st.integers(1, 12))
-    def ask_for_as_much_as_there_is(self, on_us: int, times: int) -> None:
-        for _ in range(times):
-            self.train += 1
-            self.bench.say(fire(self.train, on_us=on_us, level=40_000))
-            self.live(1)
+    @rule(on_us=st.integers(100_000, 300_000), period_s=st.integers(1, 55))
+    def ask_for_light_later_than_the_old_leaves_the_window(self, on_us: int, period_s: int) -> None:
+        self.train += 1
+        self._say(fire(self.train, on_us=on_us, level=40_000, pulses=2, period_us=period_s * SECOND))
+        self._live((period_s + 1) * SECOND)
 
     @invariant()
     def light_is_permitted(self) -> None:
-        spans = iter(self.permitted)
-        start, end = next(spans, (0, 0))
         for rise, fall in pulses_of(self.board):
-            while rise >= end and (span := next(spans, None)) is not None:
-                start, end = span
-            assert start <= rise <= fall <= end
+            assert any(start <= rise <= fall <= end for start, end in self.permitted)
         if self.until_us is None:
             assert self.board.light == 0
         assert (self.board.state is State.ARMED) == (self.until_us is not None)
+
+    @invariant()
+    def each_train_starts_once_and_no_minute_has_too_many(self) -> None:
+        trains = [train for train, _ in self.started]
+        assert len(trains) == len(set(trains))
+        most = HARSH.trains_per_minute
+        heard_us = [at_us for _, at_us in self.started]
+        a_little_us = 200_000  # heard of so much after it began, at most
+        pairs = zip(heard_us, heard_us[most:], strict=False)
+        assert all(later - earlier >= 60 * SECOND - a_little_us for earlier, later in pairs)
 
     @invariant()
     def light_is_within_limits(self) -> None:
@@ -672,7 +720,7 @@ def windows(spans: list[tuple[int, int]], window_us: int) -> Iterator[int]:
 
 
 LightIsJudged.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=80, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestLightIsJudged = LightIsJudged.TestCase
 

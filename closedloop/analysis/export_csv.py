@@ -1,4 +1,4 @@
-"""`samples.csv` and `events.csv` as the contract says; float text round-trips exactly. Nothing is filled or smoothed."""
+"""`samples.csv` and `events.csv`: float text round-trips exactly, and nothing is filled in or smoothed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def _write_samples(
     return path
 
 
-def _sample_rows(readings: Any, steps: Any, nano_units: int, inputs: int, first_ticks: int) -> Iterable[tuple[Any, ...]]:
+def _sample_rows(
+    readings: Any, steps: Any, nano_units: int, inputs: int, first_ticks: int
+) -> Iterable[tuple[Any, ...]]:
     scale = scale_of(nano_units)
     signal = (readings["signal_lit"].astype(np.int64) - readings["signal_dark"]) * scale
     control = (readings["control_lit"].astype(np.int64) - readings["control_dark"]) * scale

@@ -54,7 +54,12 @@ class Replayed:
             "rate_hz": self.stream.rate_hz,
             "readings": {"received": len(readings), "missing": missing(readings["seq"], None), "damaged_frames": 0},
             **counted,
-            "trains": {"commanded": counted["decisions"].get("fire", 0), "delivered": 0, "on_s": 0.0, "energy_mj": None},
+            "trains": {
+                "commanded": counted["decisions"].get("fire", 0),
+                "delivered": 0,
+                "on_s": 0.0,
+                "energy_mj": None,
+            },
             "latency_us": {"read_to_command": None, "command_to_light": None},
             "ended": "completed",
             "reason": "the recording is over",

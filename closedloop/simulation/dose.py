@@ -33,17 +33,17 @@ def tighter(one: Limits, other: Limits) -> Limits:
 
 def train_us(fire: Fire) -> int:
     """From a train's first light to its last, ramp included."""
-    return (fire.count - 1) * fire.period_us + fire.on_us + fire.ramp_off_us
+    return (fire.pulses - 1) * fire.period_us + fire.on_us + fire.ramp_off_us
 
 
 def edges_of(fire: Fire, start_us: int) -> Iterator[tuple[int, float]]:
     """Every change of level of a train, as (device time, level from 0 to 1); the ramp falls in steps of 1 ms."""
     level = fire.level / FULL_LEVEL
-    for pulse in range(fire.count - 1):
+    for pulse in range(fire.pulses - 1):
         rise_us = start_us + pulse * fire.period_us
         yield rise_us, level
         yield rise_us + fire.on_us, 0.0
-    last_us = start_us + (fire.count - 1) * fire.period_us
+    last_us = start_us + (fire.pulses - 1) * fire.period_us
     yield last_us, level
     fall_us = last_us + fire.on_us
     for passed_us in range(RAMP_STEP_US, fire.ramp_off_us, RAMP_STEP_US):
@@ -87,7 +87,7 @@ class Ledger:
         """
         first = [(rise - start_us, fall - start_us) for rise, fall in self._spans]
         old = np.array(first, dtype=np.int64).reshape(-1, 2)
-        rises = np.arange(fire.count, dtype=np.int64) * fire.period_us
+        rises = np.arange(fire.pulses, dtype=np.int64) * fire.period_us
         falls = rises + fire.on_us
         falls[-1] += fire.ramp_off_us
         all_rises = np.concatenate([old[:, 0], rises])
@@ -116,9 +116,9 @@ class Request(NamedTuple):
 
 def _is_malformed(r: Request) -> bool:
     fire = r.fire
-    if 0 in (fire.on_us, fire.count, fire.level) or fire.scheduled > 1:
+    if 0 in (fire.on_us, fire.pulses, fire.level) or fire.scheduled > 1:
         return True
-    if fire.count > 1 and (fire.period_us <= fire.on_us or fire.period_us - fire.on_us < r.limits.off_us):
+    if fire.pulses > 1 and (fire.period_us <= fire.on_us or fire.period_us - fire.on_us < r.limits.off_us):
         return True
     return train_us(fire) > LONGEST_TRAIN_US or r.start_us > r.now_us + LONGEST_WAIT_US
 

@@ -11,7 +11,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ _READING_BYTES = 40
 _LONGEST_TURN_NS = 50_000_000
 _HELD_UP_NS = 20_000_000
 _LISTEN_EVERY_NS = 20_000_000
+_LAST_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -263,6 +264,10 @@ class Rig:
         if self._animal is None:
             return
         labels = self._animal.labels
+        for label in labels[self._seen_labels :]:
+            fields = asdict(label)
+            self._truth.write("label", what=fields.pop("kind"), **fields)
+        self._seen_labels = len(labels)
 
 
 def serve(order: Order, control: Connection) -> None:
@@ -286,8 +291,11 @@ def _run(rig: Rig, control: Connection) -> None:
         if time.monotonic_ns() >= listen_ns:
             listen_ns = time.monotonic_ns() + _LISTEN_EVERY_NS
             if not _obey_all(rig.obey, control):
-                return
+                break
         rig.turn()
+    end_ns = time.monotonic_ns() + _LAST_NS
+    while rig.stimulator.state is State.ARMED and time.monotonic_ns() < end_ns:
+        rig.turn()  # nobody is there any more: see its lease end
 
 
 def _obey_all(obey: Callable[[str], None], control: Connection) -> bool:

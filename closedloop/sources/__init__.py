@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from closedloop import wire
+from closedloop.link import Link
 from closedloop.model import Hertz, Part
 
 
@@ -12,3 +14,19 @@ class Source(Part):
 
     port: str = Field(description="Serial port, or 'simulated'.")
     rate: Hertz = Field(130.0, ge=1, le=1000, description="Readings a second.")
+
+    def open(self, port_name: str) -> Link:
+        """Open the device and make sure that it is the one expected.
+
+        Raises:
+            DeviceError: no such port, no answer, another board or another version.
+        """
+        raise NotImplementedError
+
+    def start(self, link: Link) -> tuple[wire.StreamSettings, list[wire.Reading]]:
+        """Start the stream; what the device will really send, and readings that came with the answer.
+
+        Raises:
+            DeviceError: the device did not answer.
+        """
+        raise NotImplementedError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Literal
 
 import numpy as np
@@ -11,8 +10,8 @@ from pydantic import Field
 from closedloop import wire
 from closedloop.clock import TickCounter
 from closedloop.errors import DeviceError
-from closedloop.link import ANSWER_WITHIN_S, Link
-from closedloop.port import Port, wait
+from closedloop.link import Link
+from closedloop.port import Port
 from closedloop.readings import READING, Readings
 from closedloop.sources import Source
 
@@ -26,6 +25,22 @@ class PhotometryBoard(Source):
 
     kind: Literal["photometry_board"] = "photometry_board"
     baud: int = Field(500_000, ge=9600, le=2_000_000, description="Bits a second on the line.")
+
+    def open(self, port_name: str) -> Link:
+        """Open the port; our DAQ firmware must answer."""
+        link = Link(Port(port_name, self.baud))
+        try:
+            link.handshake(wire.Board.DAQ)
+        except DeviceError:
+            link.close()
+            raise
+        return link
+
+    def start(self, link: Link) -> tuple[wire.StreamSettings, list[wire.Reading]]:
+        """Ask for the rig's rate; a board that plays a recording has its own."""
+        link.send(wire.StreamStart(round(self.rate * 1000)))
+        settings, behind = link.expect(wire.StreamSettings)
+        return settings, [message for message in behind if isinstance(message, wire.Reading)]
 
 
 class ReadingCounter:
@@ -77,36 +92,3 @@ class ReadingCounter:
             self.missing += step - 1
         self._last_seq = seq
         return True
-
-
-def open_board(source: PhotometryBoard, port_name: str) -> Link:
-    """Open the port and make sure that our DAQ firmware answers.
-
-    Raises:
-        DeviceError: no such port, no answer, another board or another version.
-    """
-    link = Link(Port(port_name, source.baud))
-    try:
-        link.handshake(wire.Board.DAQ)
-    except DeviceError:
-        link.close()
-        raise
-    return link
-
-
-def start_stream(link: Link, rate_hz: float) -> tuple[wire.StreamSettings, list[wire.Reading]]:
-    """Ask for a stream; what the board will really send, and readings that came with the answer.
-
-    Raises:
-        DeviceError: the board did not answer.
-    """
-    link.send(wire.StreamStart(round(rate_hz * 1000)))
-    deadline = time.monotonic() + ANSWER_WITHIN_S
-    while (left := deadline - time.monotonic()) > 0:
-        if not wait([link.port], left):
-            continue
-        messages = link.decode(link.port.read())
-        for at, message in enumerate(messages):
-            if isinstance(message, wire.StreamSettings):
-                return message, [m for m in messages[at:] if isinstance(m, wire.Reading)]
-    raise DeviceError(f"{link.port.name}: the DAQ board does not start its stream; reset it and try again")

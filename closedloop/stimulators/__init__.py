@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from closedloop import wire
+from closedloop.link import Link
 from closedloop.model import Part, Seconds
 
 
@@ -16,3 +18,16 @@ class Stimulator(Part):
     lease: Seconds = Field(
         0.1, ge=0.02, le=0.5, description="Dark by itself after this long without a heartbeat of the host."
     )
+
+    @property
+    def wired_to(self) -> str | None:
+        """The port; None where there is no device."""
+        return None
+
+    def open(self, port_name: str, limits: wire.Limits) -> Link | None:
+        """Open the device, make it dark, and give it its limits; None where there is no device.
+
+        Raises:
+            DeviceError: no such port, no answer, another board or version, or other limits than it was given.
+        """
+        raise NotImplementedError

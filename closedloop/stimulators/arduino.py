@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Literal
 from zlib import crc32
 
@@ -10,8 +9,8 @@ from pydantic import Field
 
 from closedloop import wire
 from closedloop.errors import DeviceError
-from closedloop.link import ANSWER_WITHIN_S, Link
-from closedloop.port import Port, wait
+from closedloop.link import Link
+from closedloop.port import Port
 from closedloop.stimulators import Stimulator
 
 
@@ -22,41 +21,22 @@ class Arduino(Stimulator):
     port: str = Field(description="Serial port, or 'simulated'.")
     baud: int = Field(500_000, ge=9600, le=2_000_000, description="Bits a second on the line.")
 
+    @property
+    def wired_to(self) -> str:
+        """The port."""
+        return self.port
 
-def open_board(stimulator: Arduino, port_name: str) -> Link:
-    """Open the port, make sure that our firmware answers, and make it dark before anything else.
-
-    Raises:
-        DeviceError: no such port, no answer, another board or another version.
-    """
-    link = Link(Port(port_name, stimulator.baud))
-    try:
-        link.handshake(wire.Board.STIMULATOR)
-        link.send(wire.Dark())
-    except DeviceError:
-        link.close()
-        raise
-    return link
-
-
-def set_limits(link: Link, limits: wire.Limits) -> None:
-    """Tell the board its limits and compare what it says is now in force.
-
-    Raises:
-        DeviceError: no answer, or the board's own limits are tighter than the host believes.
-    """
-    link.send(limits)
-    deadline = time.monotonic() + ANSWER_WITHIN_S
-    while (left := deadline - time.monotonic()) > 0:
-        if not wait([link.port], left):
-            continue
-        for message in link.decode(link.port.read()):
-            if not isinstance(message, wire.LimitsSet):
-                continue
-            if message.crc == crc32(wire.pack(limits)):
-                return
-            raise DeviceError(
-                f"{link.port.name}: the stimulator keeps other limits than it was sent; reset it, or put this "
-                "program's firmware on it"
-            )
-    raise DeviceError(f"{link.port.name}: the stimulator does not confirm its limits; reset it and try again")
+    def open(self, port_name: str, limits: wire.Limits) -> Link:
+        """Open the port; our firmware must answer, go dark, and confirm the limits by their check."""
+        link = Link(Port(port_name, self.baud))
+        try:
+            link.handshake(wire.Board.STIMULATOR)
+            link.send(wire.Dark())
+            link.send(limits)
+            answer, _ = link.expect(wire.LimitsSet)
+            if answer.crc != crc32(wire.pack(limits)):
+                raise DeviceError(f"{port_name}: the stimulator keeps other limits than it was given; reset it")
+        except DeviceError:
+            link.close()
+            raise
+        return link

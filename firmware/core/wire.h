@@ -3,7 +3,7 @@
 #define CLOSEDLOOP_WIRE_H
 #include <stdint.h>
 
-#define WIRE_HASH 0x32E7F888UL
+#define WIRE_HASH 0xEC02115AUL
 
 #define BOARD_DAQ 1
 #define BOARD_STIMULATOR 2
@@ -164,7 +164,7 @@ typedef struct __attribute__((packed)) {
     uint32_t train;
     uint32_t on_us;
     uint32_t period_us;
-    uint16_t count;
+    uint16_t pulses;
     uint16_t level;
     uint32_t ramp_off_us;
     uint8_t scheduled;
