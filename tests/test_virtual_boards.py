@@ -556,7 +556,7 @@ def test_noise_never_makes_light_and_raises_nothing(noise: list[bytes]) -> None:
 
 # An independent judge: it knows what was said and when, and looks at the edges alone.
 
-HARSH = wire.Limits(300_000, 5_000, 60_000, 1_500, 600_000, 4_000, 8, 200, 40_000)
+HARSH = wire.Limits(300_000, 5_000, 60_000, 1_000, 600_000, 2_200, 12, 200, 40_000)
 
 
 class LightIsJudged(RuleBasedStateMachine):
@@ -672,12 +672,20 @@ class LightIsJudged(RuleBasedStateMachine):
             self.train += 1
             asked = fire(self.train, on_us=on_us, level=40_000, ramp_off_us=ramp_us)
             self._say(asked, asked)
+            self._pass(on_us // 2 if on_us < 300_000 else 0)
+            self.train += 1
+            self._say(asked._replace(train=self.train))
             self._live(on_us + ramp_us + rest_us)
             self._say(asked)
 
     @precondition(lambda self: self.until_us is not None)
     @rule(on_us=st.integers(100_000, 300_000), period_s=st.integers(1, 55))
     def ask_for_light_later_than_the_old_leaves_the_window(self, on_us: int, period_s: int) -> None:
+        for _ in range(3):
+            self.train += 1
+            self._say(fire(self.train, on_us=300_000, level=40_000))
+            self._live(400_000)
+        self._live((60 - period_s) * SECOND)
         self.train += 1
         self._say(fire(self.train, on_us=on_us, level=40_000, pulses=2, period_us=period_s * SECOND))
         self._live((period_s + 1) * SECOND)
