@@ -1,8 +1,8 @@
-"""One session's traffic: bytes in; commands, rows and events out. No thread, no port that is read, no clock of its own.
+"""One session's traffic: messages in; commands, rows and events out. No thread, no clock, and no port is read here.
 
-The order within one arrival is the order of its worth: decode, decide, command light, prove to the stimulator that a
-good reading came, and only then write down what happened. Time is given by the caller, so the same controller runs on
-wall time with serial ports and on virtual time with emulated boards.
+The order within one arrival is the order of its worth: decide, command light, prove to the stimulator that a good
+reading came, and only then write down what happened. Time is given by the caller, so the same controller runs on wall
+time with serial ports and on virtual time with emulated boards.
 
     WARMING --(first reading fit to act on)--> ARMING --(board says armed)--> RUNNING --> ENDED
        any state --(end, stop, trip, lost device)--> ENDED: dark first, then told why. Nothing leads back to RUNNING.
@@ -10,30 +10,31 @@ wall time with serial ports and on virtual time with emulated boards.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from closedloop import loop as loops
 from closedloop import wire
-from closedloop.clock import ClockFit, tick_difference
 from closedloop.errors import DeviceError
 from closedloop.limits import Command
-from closedloop.loop import RESTARTED, VALID, WARM, Loop
+from closedloop.logbook import Logbook, Recorder
+from closedloop.loop import VALID, WARM, Loop, Steps, told
 from closedloop.readings import Readings
 from closedloop.sources.photometry_board import ReadingCounter
+from closedloop.timekeeper import Timekeeper
 from closedloop.train import Refusal
 
+DAQ, STIMULATOR = "daq", "stimulator"
+
 _HEARTBEAT_US = 10_000  # of sample time between heartbeats
-_STALE_NS = 100_000_000  # a reading later than this against the quickest one is too old to act on
-_LEAK = 5e-4  # per ns: how fast the quickest arrival is forgotten; covers a clock 500 ppm off
-_CLOCK_NS = 983_900_000  # an odd period, so as not to beat with others
+_STALE_NS = 100_000_000  # a reading that comes this much later than the quickest is too old to act on
+_UNANSWERED_NS = 500_000_000
 _SILENT_NS = 2_000_000_000
 _SILENT_PERIODS = 20
+_FIT = VALID | WARM
 
 
 class Phase(Enum):
@@ -63,26 +64,6 @@ class Sender(Protocol):
         """
 
 
-class Recorder(Protocol):
-    """What keeps rows and events."""
-
-    def append(self, readings: Readings, steps: loops.Steps, host_ns: int) -> None:
-        """Keep the readings of one arrival with what was made of them."""
-
-    def event(
-        self,
-        kind: str,
-        *,
-        ticks: int,
-        host_ns: int,
-        train: int | None = None,
-        reason: str | None = None,
-        value: float | None = None,
-        text: str | None = None,
-    ) -> None:
-        """Keep one event."""
-
-
 @dataclass(frozen=True)
 class Orders:
     """What the controller is to do; fixed for the session."""
@@ -91,29 +72,17 @@ class Orders:
     decisions: tuple[str, ...]  # the policy's, number 1 first
     fire_code: int
     command: Command
-    limits: wire.Limits
     duration_us: int | None
-    lit: bool  # whether there is a stimulator to arm at all
     real_time: bool  # False when a recording is played faster than it was made
     input_names: tuple[str, ...] = ()
 
 
 @dataclass
-class _Outstanding:
-    """A train that was commanded and not yet answered for."""
+class _Commanded:
+    """A train that was sent and is not over."""
 
-    commanded_ns: int
+    at_ns: int
     started: bool = False
-
-
-@dataclass
-class Tally:
-    """Counts for the progress line; the recording is what reports are made of."""
-
-    detections: int = 0
-    commanded: int = 0
-    delivered: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
 
 
 class Controller:
@@ -124,42 +93,31 @@ class Controller:
         orders: Orders,
         loop: Loop,
         daq: Sender,
-        stimulator: Sender,
+        stimulator: Sender | None,
         recorder: Recorder,
-        counter: ReadingCounter,
         now_ns: Callable[[], int],
     ) -> None:
+        """Take the loop and the lines; `stimulator` is None where the rig has none, and then nothing is ever armed."""
         self.phase = Phase.WARMING
         self.ending: Ending | None = None
-        self.tally = Tally()
-        self.counter = counter
-        self.stimulator_clock = ClockFit()
-        self.daq_clock = ClockFit()
+        self.counter = ReadingCounter()
         self.sent_by_board: int | None = None
         self.statistics: dict[str, wire.Statistics] = {}
         self._orders = orders
         self._loop = loop
-        self._daq = daq
-        self._stimulator = stimulator
-        self._recorder = recorder
+        self._boards = {DAQ: daq} | ({STIMULATOR: stimulator} if stimulator else {})
+        self._log = Logbook(recorder, orders.input_names)
+        self._times = Timekeeper(tuple(self._boards), real_time=orders.real_time)
         self._now_ns = now_ns
-        self._outstanding: dict[int, _Outstanding] = {}
-        self._ticks = 0
+        self._commanded: dict[int, _Commanded] = {}
         self._last_reading_ns: int | None = None
         self._next_heartbeat = 0
-        self._quickest: float | None = None
-        self._veto = 0
-        self._inputs: int | None = None
-        self._queries = 0
-        self._asked: dict[int, tuple[ClockFit, int]] = {}
-        self._next_query_ns = 0
-        self._told: dict[type[Any], Callable[[Any, int], None]] = {
+        self._answers: dict[type[Any], Callable[[Any, int], None]] = {
             wire.Started: self._on_started,
             wire.Fired: self._on_fired,
             wire.Refused: self._on_refused,
             wire.Trip: self._on_trip,
             wire.Status: self._on_status,
-            wire.ClockReply: self._on_clock,
         }
 
     # Readings
@@ -172,15 +130,11 @@ class Controller:
         if len(readings) == len(messages):
             return
         for message in messages:
-            if isinstance(message, wire.ClockReply):
-                self._on_clock(message, now_ns)
-            elif isinstance(message, wire.Statistics):
-                self.statistics["daq"] = message
-            elif isinstance(message, wire.StreamEnd):
+            if isinstance(message, wire.StreamEnd):
                 self.sent_by_board = message.sent
                 self.end("completed", "the stream ended")
-            elif isinstance(message, wire.Identity):
-                self.end("device_lost", f"the DAQ board restarted ({_reset(message)}); it starts anew at zero")
+            else:
+                self._on_common(message, DAQ, now_ns)
 
     def _on_readings(self, messages: list[wire.Reading], now_ns: int) -> None:
         missing = self.counter.missing
@@ -190,226 +144,162 @@ class Controller:
         steps = self._loop.run(readings)
         self._act(readings, steps, now_ns)
         self._prove_life(readings)
-        self._recorder.append(readings, steps, now_ns)
-        self._note_gap(missing, readings, now_ns)
-        self._note_changes(readings, steps, now_ns)
-        if self.counter.received == len(readings):
-            self._event("note", now_ns, 0, reason="first_reading", value=float(self.counter.first_ticks))
-        self._last_reading_ns = now_ns
-        self._ticks = int(readings["ticks"][-1])
-        duration_us = self._orders.duration_us
-        if duration_us is not None and self._ticks >= duration_us:
-            self.end("completed", "the duration is over")
+        self._log.keep(readings, steps, self.counter.missing - missing, now_ns)
+        self._after(readings, steps, now_ns)
 
-    def _act(self, readings: Readings, steps: loops.Steps, now_ns: int) -> None:
+    def _act(self, readings: Readings, steps: Steps, now_ns: int) -> None:
         """Command what these steps want, first of all things."""
-        age_floor = self._age_floor(int(readings["ticks"][-1]), now_ns)
+        newest = int(readings["ticks"][-1])
+        late_ns = self._times.lateness_ns(newest, now_ns)
         if not steps["train"].any():
             return
         for at in np.flatnonzero(steps["train"]):
-            step = steps[at]
-            age_ns = now_ns - int(readings["ticks"][at]) * 1000 - age_floor
-            self._carry_out(step, int(readings["ticks"][at]), age_ns, now_ns)
+            ticks = int(readings["ticks"][at])
+            self._carry_out(steps[at], ticks, late_ns + (newest - ticks) * 1000, now_ns)
 
-    def _carry_out(self, step: Any, ticks: int, age_ns: float, now_ns: int) -> None:
-        train = int(step["train"])
-        refused = Refusal(step["refused"])
-        fires = refused == 0 and step["decision"] != 0 and step["decision"] == self._orders.fire_code
+    def _carry_out(self, step: Any, ticks: int, late_ns: float, now_ns: int) -> None:
+        """Send what one step wants; only then write down detection, decision, and command or refusal."""
+        train, refused = int(step["train"]), Refusal(step["refused"])
+        fires = not refused and step["decision"] and step["decision"] == self._orders.fire_code
         if fires:
-            refused = self._live_refusal(age_ns)
-        if fires and not refused:
-            c = self._orders.command
-            self._tell(wire.Fire(train, c.on_us, c.period_us, c.pulses, c.level, c.ramp_off_us, scheduled=0, start=0))
-            commanded_ns = self._now_ns()
-            self._outstanding[train] = _Outstanding(commanded_ns)
-        for kind, reason, value in loops.told(step, self._orders.decisions, refused):
-            self._count(kind, reason)
-            self._event(kind, now_ns, ticks, train=train, reason=reason, value=value)
-        if fires and not refused:
-            self.tally.commanded += 1
-            self._event("command", commanded_ns, ticks, train=train, value=(commanded_ns - now_ns) / 1000)
+            refused = self._live_refusal(late_ns)
+        sent_ns = self._fire(train) if fires and not refused else None
+        for kind, reason, value in told(step, self._orders.decisions, refused):
+            self._log.event(kind, now_ns, ticks, train=train, reason=reason, value=value)
+        if sent_ns is not None:
+            self._log.event("command", sent_ns, ticks, train=train, value=(sent_ns - now_ns) / 1000)
 
-    def _count(self, kind: str, reason: str | None) -> None:
-        if kind == "detection":
-            self.tally.detections += 1
-        elif kind == "refused" and reason:
-            self.tally.refused[reason] += 1
-
-    def _live_refusal(self, age_ns: float) -> Refusal:
+    def _live_refusal(self, late_ns: float) -> Refusal:
         """What only a live run can know: is the board armed, and is the reading fresh?"""
-        if not self._orders.lit or self.phase is not Phase.RUNNING:
+        if self.phase is not Phase.RUNNING:
             return Refusal.NOT_ARMED
-        if self._orders.real_time and age_ns > _STALE_NS:
+        if self._orders.real_time and late_ns > _STALE_NS:
             return Refusal.STALE
         return Refusal.NONE
 
-    def _age_floor(self, ticks: int, now_ns: int) -> float:
-        """Host time of tick zero had it come as quickly as the quickest reading of late; forgets slowly."""
-        offset = float(now_ns - ticks * 1000)
-        if self._quickest is None or self._last_reading_ns is None:
-            self._quickest = offset
-        else:
-            self._quickest = min(offset, self._quickest + _LEAK * (now_ns - self._last_reading_ns))
-        return self._quickest
+    def _fire(self, train: int) -> int:
+        c = self._orders.command
+        self._tell(wire.Fire(train, c.on_us, c.period_us, c.pulses, c.level, c.ramp_off_us, scheduled=0, start=0))
+        sent_ns = self._now_ns()
+        self._commanded[train] = _Commanded(sent_ns)
+        return sent_ns
 
     def _prove_life(self, readings: Readings) -> None:
         """A heartbeat, because a good reading arrived; never because time passed."""
         ticks = int(readings["ticks"][-1])
-        if not self._orders.lit or self.ending is not None or ticks < self._next_heartbeat:
+        if self.ending is not None or ticks < self._next_heartbeat:
             return
         self._next_heartbeat = ticks + _HEARTBEAT_US
         self._tell(wire.Heartbeat(int(readings["seq"][-1])))
 
-    def _note_gap(self, missing_before: int, readings: Readings, now_ns: int) -> None:
-        missing = self.counter.missing - missing_before
-        if missing:
-            self._event("gap", now_ns, int(readings["ticks"][0]), reason="missing", value=float(missing))
-
-    def _note_changes(self, readings: Readings, steps: loops.Steps, now_ns: int) -> None:
-        """Veto, restart, arming and digital inputs, where they change."""
-        self._note_inputs(readings, now_ns)
-        if (steps["veto"] != self._veto).any():
-            self._note_vetoes(readings, steps["veto"], now_ns)
-        if (steps["bits"] & RESTARTED).any():
-            at = int(np.flatnonzero(steps["bits"] & RESTARTED)[0])
-            self._event("note", now_ns, int(readings["ticks"][at]), reason="restarted", text="warm-up begins anew")
-        fit = VALID | WARM
-        if self.phase is Phase.WARMING and self._orders.lit and (steps["bits"] & fit == fit).any():
-            self._arm(now_ns)
-
-    def _note_vetoes(self, readings: Readings, vetoes: Any, now_ns: int) -> None:
-        for ticks, veto in zip(readings["ticks"], vetoes, strict=True):
-            if veto == self._veto:
-                continue
-            self._veto = int(veto)
-            reason = Refusal(veto).name.lower() if veto else "veto_over"
-            self._event("note", now_ns, int(ticks), reason=reason)
-
-    def _note_inputs(self, readings: Readings, now_ns: int) -> None:
-        inputs = readings["inputs"]
-        if self._inputs is not None and not (inputs != self._inputs).any():
-            return
-        for ticks, value in zip(readings["ticks"], inputs, strict=True):
-            self._note_input(int(ticks), int(value), now_ns)
-
-    def _note_input(self, ticks: int, value: int, now_ns: int) -> None:
-        if self._inputs is None:
-            self._inputs = value
-        changed = self._inputs ^ value
-        self._inputs = value
-        names = self._orders.input_names
-        for bit in range(changed.bit_length()):
-            if changed >> bit & 1:
-                name = names[bit] if bit < len(names) else f"digital_{bit + 1}"
-                self._event("input", now_ns, ticks, reason=name, value=float(value >> bit & 1))
+    def _after(self, readings: Readings, steps: Steps, now_ns: int) -> None:
+        """What a reading sets going once it is recorded: the first one, arming, the end."""
+        self._last_reading_ns = now_ns
+        if self.counter.received == len(readings):
+            self._log.event("note", now_ns, 0, reason="first_reading", value=float(self.counter.first_ticks))
+        if self.phase is Phase.WARMING and STIMULATOR in self._boards and (steps["bits"] & _FIT == _FIT).any():
+            self.phase = Phase.ARMING
+            self._tell(wire.Arm())
+            self._log.note("arm", "warm-up is over: the stimulator is asked to arm", now_ns)
+        duration_us = self._orders.duration_us
+        if duration_us is not None and readings["ticks"][-1] >= duration_us:
+            self.end("completed", "the duration is over")
 
     # Light
-
-    def _arm(self, now_ns: int) -> None:
-        self.phase = Phase.ARMING
-        self._tell(wire.Arm())
-        self._event("note", now_ns, reason="arm", text="warm-up is over: the stimulator is asked to arm")
 
     def stimulator_messages(self, messages: list[wire.Message], now_ns: int) -> None:
         """What the stimulator said, in the order it said it."""
         for message in messages:
-            answer = self._told.get(type(message))
+            answer = self._answers.get(type(message))
             if answer is not None:
                 answer(message, now_ns)
-            elif isinstance(message, wire.Statistics):
-                self.statistics["stimulator"] = message
-            elif isinstance(message, wire.Identity) and self.ending is None:
-                self.end("device_lost", f"the stimulator restarted ({_reset(message)}); it is dark and disarmed")
+            else:
+                self._on_common(message, STIMULATOR, now_ns)
 
     def _on_status(self, status: wire.Status, now_ns: int) -> None:
-        reason = _reason(status.reason)
         if status.state == wire.State.ARMED and self.phase is Phase.ARMING:
             self.phase = Phase.RUNNING
-            self._event("note", now_ns, reason="armed", text="the stimulator is armed")
+            self._log.note("armed", "the stimulator is armed", now_ns)
         elif status.state == wire.State.TRIPPED or self.phase is Phase.ARMING:
-            self._trip(reason, now_ns)
+            self._trip(_named(wire.Reason, status.reason), now_ns)
 
     def _on_trip(self, trip: wire.Trip, now_ns: int) -> None:
-        self._trip(_reason(trip.reason), now_ns)
+        self._trip(_named(wire.Reason, trip.reason), now_ns)
 
     def _trip(self, reason: str, now_ns: int) -> None:
         if self.ending is not None:
             return
-        self._event("trip", now_ns, reason=reason)
+        self._log.event("trip", now_ns, reason=reason)
         self.end("tripped", f"the stimulator tripped: {reason}")
 
     def _on_started(self, started: wire.Started, now_ns: int) -> None:
-        train = self._outstanding.get(started.train)
+        train = self._commanded.get(started.train)
         if train is None or train.started:
             return
         train.started = True
-        self.tally.delivered += 1
-        on_ns = self._stimulator_ns(started.on_ticks, now_ns)
-        latency_us = (on_ns - train.commanded_ns) / 1000 if self._timed else None
-        self._event("light_on", now_ns, self._daq_ticks(on_ns), train=started.train, value=latency_us)
+        on_ns = self._times.host_ns(STIMULATOR, started.on_ticks)
+        latency_us = None if on_ns is None else (on_ns - train.at_ns) / 1000
+        self._log.event("light_on", now_ns, self._daq_ticks(on_ns), train=started.train, value=latency_us)
 
     def _on_fired(self, fired: wire.Fired, now_ns: int) -> None:
-        if self._outstanding.pop(fired.train, None) is None:
+        if self._commanded.pop(fired.train, None) is None:
             return
-        off_ns = self._stimulator_ns(fired.off_ticks, now_ns)
-        reason = _reason(fired.reason) if fired.reason else None
-        ticks = self._daq_ticks(off_ns)
-        self._event("light_off", now_ns, ticks, train=fired.train, reason=reason, value=float(fired.lit_us))
+        ticks = self._daq_ticks(self._times.host_ns(STIMULATOR, fired.off_ticks))
+        reason = _named(wire.Reason, fired.reason) if fired.reason else None
+        self._log.event("light_off", now_ns, ticks, train=fired.train, reason=reason, value=float(fired.lit_us))
 
     def _on_refused(self, refused: wire.Refused, now_ns: int) -> None:
-        if self._outstanding.pop(refused.train, None) is None:
+        if self._commanded.pop(refused.train, None) is None:
             return
-        reason = _reason(refused.reason)
-        self.tally.refused[reason] += 1
-        self._event("refused", now_ns, train=refused.train, reason=reason, text="by the stimulator")
+        reason = _named(wire.Reason, refused.reason)
+        self._log.event("refused", now_ns, train=refused.train, reason=reason, text="by the stimulator")
 
-    # Clocks
+    def _daq_ticks(self, host_ns: int | None) -> int | None:
+        """Ticks since the first reading at a host time near the last one; None where it cannot be known."""
+        last = self._log.ticks
+        since = None if host_ns is None else self._times.ticks_since(DAQ, self.counter.first_ticks + last, host_ns)
+        return None if since is None else last + since
 
-    @property
-    def _timed(self) -> bool:
-        return self._orders.real_time and self.stimulator_clock.known
+    # Both boards
 
-    def _stimulator_ns(self, ticks: int, now_ns: int) -> int:
-        return self.stimulator_clock.host_ns(ticks) if self._timed else now_ns
+    def _on_common(self, message: wire.Message, board: str, now_ns: int) -> None:
+        if isinstance(message, wire.ClockReply):
+            self._times.on_reply(message, now_ns)
+        elif isinstance(message, wire.Statistics):
+            self.statistics[board] = message
+        elif isinstance(message, wire.Identity):
+            cause = _named(wire.ResetCause, message.reset_cause).replace("_", " ")
+            self.end("device_lost", f"the {board} board restarted in mid-session ({cause}); look at its supply")
 
-    def _daq_ticks(self, host_ns: int) -> int:
-        """Microseconds since the first reading, on the DAQ's clock; by its last reading where that is all we know."""
-        if not (self._orders.real_time and self.daq_clock.known):
-            return self._ticks
-        last = self.counter.first_ticks + self._ticks
-        return self._ticks + tick_difference(round(self.daq_clock.ticks_at(host_ns)), last)
-
-    def _on_clock(self, reply: wire.ClockReply, now_ns: int) -> None:
-        fit, asked_ns = self._asked.pop(reply.query, (None, 0))
-        if fit is not None:
-            fit.add(asked_ns, now_ns, reply.ticks)
-
-    def ask_clocks(self, now_ns: int) -> None:
-        """One clock query to each board; answers come back as messages."""
-        for board, fit in ((self._daq, self.daq_clock), (self._stimulator, self.stimulator_clock)):
-            if board is self._stimulator and not self._orders.lit:
-                continue
-            self._queries += 1
-            self._asked[self._queries] = (fit, now_ns)
-            self._tell(wire.ClockQuery(self._queries), board)
+    def _tell(self, message: wire.Message, board: str = STIMULATOR) -> None:
+        """Write to a board, if there is one; if it is gone the session ends, and the readings at hand are recorded."""
+        line = self._boards.get(board)
+        if line is None:
+            return
+        try:
+            line.send(message)
+        except DeviceError as problem:  # a lost stimulator ends in the dark without us, by its lease
+            self.end("device_lost", str(problem))
 
     # Time and end
 
     def housekeeping(self, now_ns: int) -> None:
-        """Called now and then, also while nothing arrives: clock queries, and the silence of a DAQ."""
-        if now_ns >= self._next_query_ns:
-            self._next_query_ns = now_ns + _CLOCK_NS
-            self._asked.clear()
-            self.ask_clocks(now_ns)
+        """Called now and then, also while nothing arrives: clock queries, missing answers, and the silence of a DAQ."""
+        for board, question in self._times.questions(now_ns).items():
+            self._tell(question, board)
+        self._give_up_unanswered(now_ns)
         if self._last_reading_ns is None:
             self._last_reading_ns = now_ns
         silent_ns = max(_SILENT_NS, int(_SILENT_PERIODS / self._orders.rate_hz * 1e9))
         if now_ns - self._last_reading_ns > silent_ns:
             self.end("device_lost", f"no reading from the DAQ for {silent_ns / 1e9:g} s; check its cable and power")
 
-    def note(self, text: str, now_ns: int, reason: str = "note") -> None:
-        """A remark with its time."""
-        self._event("note", now_ns, reason=reason, text=text)
+    def _give_up_unanswered(self, now_ns: int) -> None:
+        """A command that nobody answered was lost on the line; it is not sent again, for it would come late."""
+        lost = [n for n, c in self._commanded.items() if not c.started and now_ns - c.at_ns > _UNANSWERED_NS]
+        for train in lost:
+            del self._commanded[train]
+            self._log.event("refused", now_ns, train=train, reason="unanswered", text="the command was lost")
 
     def end(self, how: str, reason: str) -> None:
         """Dark, at once; the first cause is the one that counts."""
@@ -417,66 +307,20 @@ class Controller:
             return
         self.ending = Ending(how, reason)
         self.phase = Phase.ENDED
-        if not self._orders.lit:
-            return
         try:
-            self._stimulator.send(wire.Dark())
+            if STIMULATOR in self._boards:
+                self._boards[STIMULATOR].send(wire.Dark())
         except DeviceError as problem:
             self.ending = Ending("device_lost", str(problem))
 
-    def _tell(self, message: wire.Message, board: Sender | None = None) -> None:
-        """Write to a board (the stimulator); if it is gone the session ends, and the readings at hand are recorded."""
-        try:
-            (board or self._stimulator).send(message)
-        except DeviceError as problem:  # its lease ends in the dark without us
-            self.end("device_lost", str(problem))
-
     @property
     def outstanding(self) -> int:
-        """Trains commanded and not yet answered for."""
-        return len(self._outstanding)
-
-    @property
-    def veto(self) -> str:
-        """The reason why the last reading was not fit to act on, or an empty text."""
-        return Refusal(self._veto).name.lower() if self._veto else ""
-
-    @property
-    def seconds(self) -> float:
-        """Sample time of the last reading."""
-        return self._ticks / 1e6
-
-    def _event(
-        self,
-        kind: str,
-        now_ns: int,
-        ticks: int | None = None,
-        *,
-        train: int | None = None,
-        reason: str | None = None,
-        value: float | None = None,
-        text: str | None = None,
-    ) -> None:
-        self._recorder.event(
-            kind,
-            ticks=self._ticks if ticks is None else ticks,
-            host_ns=now_ns,
-            train=train,
-            reason=reason,
-            value=value,
-            text=text,
-        )
+        """Trains commanded and not over."""
+        return len(self._commanded)
 
 
-def _reason(code: int) -> str:
+def _named(enum: type[wire.Reason] | type[wire.ResetCause], code: int) -> str:
     try:
-        return wire.Reason(code).name.lower()
+        return enum(code).name.lower()
     except ValueError:
-        return f"reason_{code}"
-
-
-def _reset(identity: wire.Identity) -> str:
-    try:
-        return wire.ResetCause(identity.reset_cause).name.lower().replace("_", " ")
-    except ValueError:
-        return "unknown cause"
+        return f"unknown_{code}"

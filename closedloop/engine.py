@@ -23,6 +23,8 @@ from closedloop.errors import ClosedLoopError, DeviceError
 from closedloop.link import Link
 from closedloop.port import wait
 
+Control = Connection  # how the parent reaches the engine: a reason to stop, or its own end
+
 _HOUSEKEEPING_S = 0.1
 _SYNC_S = 1.0
 _FAREWELL_S = 0.5  # after dark, for the boards' last words

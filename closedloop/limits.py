@@ -39,7 +39,7 @@ class Limits(Model):
             if value is not None and _looser(name, getattr(self, name))
         ]
         if looser:
-            raise ValueError("; ".join(looser))
+            raise ValueError("\n".join(looser))
         return self
 
 

@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import math
 import pkgutil
 import re
 from collections.abc import Callable
@@ -40,9 +41,9 @@ def kernel(function: F) -> F:
 
 
 class Model(BaseModel):
-    """Frozen; an unknown field is an error."""
+    """Frozen; an unknown field is an error, and so is a number that is none or has no end."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, allow_inf_nan=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,7 @@ class Quantity:
         """The value of a text with unit, in the first unit, correctly rounded.
 
         Raises:
-            ValueError: no number, no unit, or the unit of something else.
+            ValueError: no number, no unit, the unit of something else, or beyond what a float can hold.
         """
         match = _NUMBER.fullmatch(text)
         if match is None:
@@ -65,10 +66,16 @@ class Quantity:
         number, unit = match.groups()
         if not unit:
             raise ValueError(f"needs a unit; write for example '{self.example}'")
-        factor = self.units.get(unit.replace("μ", "µ"))  # noqa: RUF001 - both of Unicode's micro signs
+        factor = self.units.get(unit.replace("μ", "µ"))  # both of Unicode's micro signs
         if factor is None:
             raise ValueError(f"'{unit}' is no unit of {self.dimension}; use {self._known()}")
-        return float(Decimal(number) * Decimal(factor))
+        try:
+            value = float(Decimal(number) * Decimal(factor))
+        except ArithmeticError:
+            value = math.inf
+        if math.isinf(value):
+            raise ValueError(f"is too large; write for example '{self.example}'")
+        return value
 
     def text(self, value: float) -> str:
         """The value with its unit; reads back as the same float."""
@@ -87,12 +94,16 @@ class Quantity:
                 return self.parse(value)
             except ValueError as problem:
                 raise PydanticCustomError("quantity", "{said}", {"said": str(problem)}) from problem
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise PydanticCustomError(
-                "quantity", "is no {what}; write for example '{example}'", {"what": self.dimension, "example": self.example}
+                "quantity",
+                "is no {what}; write for example '{example}'",
+                {"what": self.dimension, "example": self.example},
             )
         if from_file:
-            raise PydanticCustomError("quantity", "needs a unit; write for example '{example}'", {"example": self.example})
+            raise PydanticCustomError(
+                "quantity", "needs a unit; write for example '{example}'", {"example": self.example}
+            )
         return float(value)
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -106,7 +117,11 @@ class Quantity:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """For editors: a text with one of the units."""
         units = "|".join(re.escape(unit) for unit in self.units)
-        return {"type": "string", "pattern": rf"^\s*[+-]?[\d.]+([eE][+-]?\d+)?\s*({units})\s*$", "examples": [self.example]}
+        return {
+            "type": "string",
+            "pattern": rf"^\s*[+-]?[\d.]+([eE][+-]?\d+)?\s*({units})\s*$",
+            "examples": [self.example],
+        }
 
 
 _TIME = {"s": "1", "ms": "1e-3", "us": "1e-6", "µs": "1e-6", "min": "60", "h": "3600"}
@@ -181,7 +196,9 @@ class OneOf:
         family = self.package.rpartition(".")[2]
         if not isinstance(value, dict):
             raise PydanticCustomError(
-                "part", "must be a map with a 'kind'; known in {family}: {known}", {"family": family, "known": ", ".join(known)}
+                "part",
+                "must be a map with a 'kind'; known in {family}: {known}",
+                {"family": family, "known": ", ".join(known)},
             )
         kind = value.get("kind")
         if kind in known:

@@ -118,7 +118,8 @@ def load_protocol(name: str, overrides: Sequence[str] = ()) -> Protocol:
     Raises:
         ConfigError: one line a problem.
     """
-    return load(Protocol, resolve(name, "protocols"), overrides)
+    mistaken = {"daq": "belongs to a rig, and this must be a protocol; give the rig after --rig"}
+    return load(Protocol, resolve(name, "protocols"), overrides, mistaken)
 
 
 def split_overrides(items: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -52,17 +52,19 @@ class Rig(Model):
     def _devices_fit_together(self) -> Self:
         problems = [*self._port_problems(), *self._lease_problems()]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
 
     def _port_problems(self) -> list[str]:
-        ports = [self.daq.port, self.stimulator.wired_to]
-        if ports[0] == ports[1] != SIMULATED:
-            return [f"daq and stimulator are both on port {ports[0]}; give each its own"]
-        if SIMULATED in ports and self.simulation is None:
-            return ["port 'simulated' needs a simulation section; add 'simulation: {}'"]
-        if None not in ports and ports.count(SIMULATED) == 1:
-            return ["one port is simulated and the other is not; make both simulated, or neither"]
+        measures, lights = self.daq.port, self.stimulator.wired_to
+        if measures == lights != SIMULATED:
+            return [f"stimulator.port ({lights}) is the daq's port as well; give each its own"]
+        if SIMULATED in (measures, lights) and self.simulation is None:
+            return ["simulation is missing, and port 'simulated' needs it; add 'simulation: {}'"]
+        if lights is not None and (measures == SIMULATED) != (lights == SIMULATED):
+            return [
+                f"stimulator.port ({lights}) does not go with daq.port ({measures}); make both simulated, or neither"
+            ]
         return []
 
     def _lease_problems(self) -> list[str]:
@@ -93,4 +95,5 @@ def load_rig(name: str, overrides: Sequence[str] = ()) -> Rig:
     Raises:
         ConfigError: one line a problem.
     """
-    return load(Rig, resolve(name, "rigs"), overrides)
+    mistaken = {"detector": "belongs to a protocol, and this must be a rig; give for example --rig simulated"}
+    return load(Rig, resolve(name, "rigs"), overrides, mistaken)

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ import numpy as np
 
 from closedloop import wire
 from closedloop.controller import Controller, Ending, Orders
-from closedloop.engine import Acquisition, EngineProcess, conduct
+from closedloop.engine import Acquisition, Control, EngineProcess, conduct
 from closedloop.errors import ConfigError
 from closedloop.limits import command, effective
 from closedloop.link import Link
@@ -34,7 +33,6 @@ from closedloop.readings import READING, Readings, Stream
 from closedloop.recording import RecordingWriter, create, row_dtype
 from closedloop.rig import SIMULATED, Rig
 from closedloop.simulation import virtual_rig
-from closedloop.sources.photometry_board import ReadingCounter
 from closedloop.yaml_file import dump
 
 _LOOK_S = 0.1
@@ -189,15 +187,7 @@ class _Rows:
         self._append(rows.view(self.dtype))
 
 
-class _Dark:
-    """In place of a stimulator where the rig has none: hears everything, gives no light."""
-
-    def send(self, message: wire.Message) -> None:
-        """Nothing is sent."""
-        del message
-
-
-def _conduct(control: Connection, request: Request, folder: Path, ports: _Ports, names: tuple[str, ...]) -> Ending:
+def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, names: tuple[str, ...]) -> Ending:
     """The session, in the engine's process."""
     plan = request.protocol.plan(request.limits, request.rig.full_power_mw)
     with contextlib.ExitStack() as opened:
@@ -216,14 +206,12 @@ def _conduct(control: Connection, request: Request, folder: Path, ports: _Ports,
             rig=dump(request.rig),
             dtype=row_dtype(STEP),
         )
-        counter = ReadingCounter()
         controller = Controller(
-            _orders(request, settings, names, lit=stimulator is not None),
+            _orders(request, settings, names),
             Loop(plan, rate_hz=settings.rate_mhz / 1000, nano_units=settings.nano_units),
             daq,
-            stimulator or _Dark(),
+            stimulator,
             _Rows(writer),
-            counter,
             time.monotonic_ns,
         )
         try:
@@ -237,7 +225,7 @@ def _conduct(control: Connection, request: Request, folder: Path, ports: _Ports,
         return ending
 
 
-def _orders(request: Request, settings: wire.StreamSettings, names: tuple[str, ...], *, lit: bool) -> Orders:
+def _orders(request: Request, settings: wire.StreamSettings, names: tuple[str, ...]) -> Orders:
     policy = request.protocol.policy
     duration_s = request.duration_s
     return Orders(
@@ -245,9 +233,7 @@ def _orders(request: Request, settings: wire.StreamSettings, names: tuple[str, .
         decisions=policy.decisions,
         fire_code=policy.fire_code,
         command=command(request.protocol.light, request.rig.full_power_mw),
-        limits=request.limits,
         duration_us=None if duration_s is None else round(duration_s * 1e6),
-        lit=lit,
         real_time=request.speed == 1,
         input_names=names,
     )

@@ -48,7 +48,7 @@ class Train(Model):
     @model_validator(mode="after")
     def _pulses_do_not_touch(self) -> Self:
         if self.count > 1 and self.period is None:
-            raise ValueError("a train of several pulses needs a period; add it, for example 'period: 50 ms'")
+            raise ValueError(f"count ({self.count}) of several pulses needs a period; add it, such as 'period: 2 s'")
         if self.period is not None and self.period <= self.on:
             raise ValueError(f"period ({self.period:g} s) must be longer than on ({self.on:g} s); lengthen it")
         return self

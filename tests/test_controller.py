@@ -5,7 +5,7 @@ import pytest
 from plans import noise, plan, readings, with_events
 from virtual_session import VirtualSession
 
-from closedloop import wire
+from closedloop import framing, wire
 from closedloop.controller import Phase
 from closedloop.policies.sham import Sham
 from closedloop.train import Train
@@ -34,7 +34,7 @@ def test_an_event_becomes_light_and_its_echo_is_recorded() -> None:
 
 def test_each_stage_has_its_own_record_with_one_train_number() -> None:
     ran = session().run(17)
-    of_first = [e["kind"] for e in ran.notebook.events if e["train"] == 1]
+    of_first = [e["kind"] for e in ran.notebook.events if e.get("train") == 1]
     assert of_first == ["detection", "decision", "command", "light_on", "light_off"]
 
 
@@ -152,6 +152,22 @@ def test_a_lost_stimulator_ends_the_session_and_the_reading_at_hand_is_kept() ->
     assert ran.stimulator.light == 0
 
 
+def test_a_command_lost_on_the_line_is_recorded_as_unanswered_and_not_sent_again() -> None:
+    ran = session().run(14.5)
+    fire = wire.TABLE[0x26]
+    ran.to_stimulator.wear = lambda data: b"" if _holds(data, fire) else data
+    ran.run(17)
+    ran.to_stimulator.wear = bytes
+    ran.run(30)
+    assert ran.notebook.kinds("refused") == ["unanswered"]
+    assert len(ran.lit_s) == 2
+    assert len([m for m in ran.to_stimulator.sent if isinstance(m, wire.Fire)]) == 3
+
+
+def _holds(data: bytes, kind: type) -> bool:
+    return any(isinstance(wire.unpack(p), kind) for p in framing.Decoder().feed(data))
+
+
 def test_stop_is_dark_at_once_and_cuts_the_train() -> None:
     ran = session(train=Train(on=0.9)).run(15.1)
     ran.controller.end("stopped", "by hand")
@@ -169,10 +185,9 @@ def test_damaged_and_repeated_frames_cost_readings_and_nothing_else() -> None:
         worn = b""
         for frame in frames:
             luck = random.random()
-            if luck < 0.02:
-                at = int(random.integers(len(frame) - 1))
-                frame = frame[:at] + bytes([frame[at] ^ 1 or 1]) + frame[at + 1 :]
-            worn += frame * (2 if luck > 0.98 else 1)
+            at = int(random.integers(len(frame) - 1))
+            damaged = frame[:at] + bytes([frame[at] ^ 1 or 1]) + frame[at + 1 :]
+            worn += damaged if luck < 0.02 else frame * (2 if luck > 0.98 else 1)
         return worn
 
     ran.to_daq.wear = wear

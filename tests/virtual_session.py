@@ -1,4 +1,4 @@
-"""The controller against virtual boards in virtual time: no port, no process, no wall clock. Lines can be cut or worn."""
+"""The controller against virtual boards in virtual time: no port, no process, no wall clock. Lines can be cut."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from closedloop.loop import Loop, Plan
 from closedloop.readings import Readings, Stream
 from closedloop.simulation.daq_board import DaqBoard, Playback
 from closedloop.simulation.stimulator_board import StimulatorBoard
-from closedloop.sources.photometry_board import ReadingCounter
 
 STEP_US = 1000
 
@@ -83,15 +82,12 @@ class VirtualSession:
             decisions=self.plan.policy.decisions,
             fire_code=self.plan.policy.fire_code,
             command=command(self.plan.train, None),
-            limits=self.plan.limits,
             duration_us=None,
-            lit=lit,
             real_time=True,
         )
         loop = Loop(self.plan, rate_hz=RATE_HZ, nano_units=NANO_UNITS)
-        self.controller = Controller(
-            orders, loop, self.to_daq, self.to_stimulator, self.notebook, ReadingCounter(), lambda: self.now_us * 1000
-        )
+        stimulator = self.to_stimulator if lit else None
+        self.controller = Controller(orders, loop, self.to_daq, stimulator, self.notebook, lambda: self.now_us * 1000)
         self.to_daq.board.take_output()
         self.to_daq.send(wire.StreamStart(0))
         self.host_stopped = False

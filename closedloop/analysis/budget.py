@@ -148,16 +148,24 @@ def _dose_warnings(tip: float | None, mean_mw: float | None, kelvin: float | Non
 
 
 def _setting_warnings(protocol: Protocol, rig: Rig | None, worst: Busiest) -> Iterator[str]:
-    train, refractory_s = protocol.light, protocol.policy.refractory
+    train = protocol.light
     if rig is not None and rig.light is None and train.power is not None:
         level = f"level {_share(train.level)} of an unknown full power"
         yield f"light.power: the rig has no calibration, so {level} is given instead; add its light section"
     if rig is not None and rig.stimulator.wired_to is None:
         yield f"stimulator {rig.stimulator.kind} gives no light: every train will be refused"
-    wanted = max(1, -(-60_000_000 // (train.span_us + max(1, round(refractory_s * 1e6)))))
-    if worst.trains(60_000_000) < wanted:
-        most = worst.trains(60_000_000)
-        yield f"refractory {refractory_s:g} s would let {wanted} trains begin in 60 s, the limits let {most}"
+    yield from _held_back(protocol, worst)
+
+
+def _held_back(protocol: Protocol, worst: Busiest) -> Iterator[str]:
+    """The first window in which the limits, and not the refractory time, decide how many trains there can be."""
+    cycle_us = max(1, worst.train.span_us + round(protocol.policy.refractory * 1e6))
+    for window_s in (60, 600):
+        wanted, most = -(-window_s * 1_000_000 // cycle_us), worst.trains(window_s * 1_000_000)
+        if protocol.duration > window_s and most < wanted:
+            said = f"refractory {protocol.policy.refractory:g} s would let {wanted} trains begin in {window_s} s"
+            yield f"{said}, the limits let {most}"
+            return
 
 
 def _too_warm(kelvin: float | None) -> Iterator[str]:

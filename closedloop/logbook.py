@@ -1,0 +1,87 @@
+"""What happened, written where it changed: vetoes, gaps, digital inputs, and whatever the controller reports."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from closedloop.loop import RESTARTED, Steps
+from closedloop.readings import Readings
+from closedloop.train import Refusal
+
+
+class Recorder(Protocol):
+    """What keeps rows and events."""
+
+    def append(self, readings: Readings, steps: Steps, host_ns: int) -> None:
+        """Keep the readings of one arrival with what was made of them."""
+
+    def event(
+        self,
+        kind: str,
+        *,
+        ticks: int,
+        host_ns: int,
+        train: int | None = None,
+        reason: str | None = None,
+        value: float | None = None,
+        text: str | None = None,
+    ) -> None:
+        """Keep one event."""
+
+
+class Logbook:
+    """Keeps all rows, and one event for each change.
+
+    Attributes:
+        ticks: of the last reading, for events that have no time of their own on the DAQ's clock.
+    """
+
+    def __init__(self, recorder: Recorder, input_names: tuple[str, ...]) -> None:
+        self.ticks = 0
+        self._recorder = recorder
+        self._names = input_names
+        self._veto = 0
+        self._inputs: int | None = None
+
+    def event(self, kind: str, now_ns: int, ticks: int | None = None, **about: Any) -> None:
+        """One event, at these ticks or at the last reading's; `about` as in Recorder.event."""
+        self._recorder.event(kind, ticks=self.ticks if ticks is None else ticks, host_ns=now_ns, **about)
+
+    def note(self, reason: str, text: str, now_ns: int) -> None:
+        """A remark for people."""
+        self.event("note", now_ns, reason=reason, text=text)
+
+    def keep(self, readings: Readings, steps: Steps, missing: int, now_ns: int) -> None:
+        """The readings of one arrival, and what changed in them; `missing` of them were lost just before."""
+        self._recorder.append(readings, steps, now_ns)
+        if missing:
+            self.event("gap", now_ns, int(readings["ticks"][0]), reason="missing", value=float(missing))
+        if self._inputs is None or (readings["inputs"] != self._inputs).any():
+            self._note_inputs(readings, now_ns)
+        if (steps["veto"] != self._veto).any():
+            self._note_vetoes(readings, steps, now_ns)
+        if (steps["bits"] & RESTARTED).any():
+            at = int(np.flatnonzero(steps["bits"] & RESTARTED)[0])
+            self.event("note", now_ns, int(readings["ticks"][at]), reason="restarted", text="warm-up begins anew")
+        self.ticks = int(readings["ticks"][-1])
+
+    def _note_vetoes(self, readings: Readings, steps: Steps, now_ns: int) -> None:
+        for ticks, veto in zip(readings["ticks"], steps["veto"], strict=True):
+            if veto == self._veto:
+                continue
+            self._veto = int(veto)
+            reason = Refusal(veto).name.lower() if veto else "veto_over"
+            self.event("note", now_ns, int(ticks), reason=reason)
+
+    def _note_inputs(self, readings: Readings, now_ns: int) -> None:
+        for ticks, value in zip(readings["ticks"], readings["inputs"].astype(int), strict=True):
+            changed = 0 if self._inputs is None else self._inputs ^ int(value)
+            self._inputs = int(value)
+            for bit in range(changed.bit_length()):
+                if changed >> bit & 1:
+                    self.event("input", now_ns, int(ticks), reason=self._name(bit), value=float(value >> bit & 1))
+
+    def _name(self, bit: int) -> str:
+        return self._names[bit] if bit < len(self._names) else f"digital_{bit + 1}"
