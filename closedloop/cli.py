@@ -168,13 +168,12 @@ def _request(options: argparse.Namespace) -> Any:
     from closedloop.session import Request
 
     protocol, rig = _configured(options)
-    assert_rig = rig
-    if assert_rig is None:
+    if rig is None:
         raise ConfigError("--rig: a session needs a rig; add --rig simulated, or your own")
     return Request(
         protocol=protocol,
-        rig=assert_rig,
-        out=options.out,
+        rig=rig,
+        out=options.out.resolve(),
         seed=secrets.randbits(31) if options.seed is None else options.seed,
         subject=options.subject,
         duration_s=_duration_s(options.duration),

@@ -205,7 +205,7 @@ class OneOf:
             return known[str(kind)]
         near = get_close_matches(str(kind), known, 1)
         if kind is None:
-            said = f"missing field 'kind'; known in {family}: {', '.join(known)}"
+            said = f"missing field; known in {family}: {', '.join(known)}"
         else:
             hint = f"did you mean '{near[0]}'? " if near else ""
             said = f"unknown kind '{kind}'; {hint}known in {family}: {', '.join(known)}"

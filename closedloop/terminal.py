@@ -119,20 +119,26 @@ def _clock(seconds: float) -> str:
     )
 
 
+def _light(summary: dict[str, Any]) -> str:
+    trains = summary["trains"]
+    if summary["session"] is None:
+        return f"none in a replay; a live run would have asked for {trains['commanded']} trains"
+    energy = "" if trains["energy_mj"] is None else f", {trains['energy_mj']:.1f} mJ"
+    return f"{trains['delivered']} of {trains['commanded']} trains delivered, {trains['on_s']:.3f} s lit{energy}"
+
+
 def outcome(summary: dict[str, Any]) -> list[str]:
     """A summary in words, for people."""
-    readings, trains = summary["readings"], summary["trains"]
+    readings = summary["readings"]
     decisions = ", ".join(f"{n} {kind}" for kind, n in summary["decisions"].items()) or "none"
     refused = ", ".join(f"{n} {reason}" for reason, n in summary["refused"].items()) or "none"
     received, damaged = readings["received"], readings["damaged_frames"]
-    given = f"{trains['delivered']} of {trains['commanded']}"
-    energy = "" if trains["energy_mj"] is None else f", {trains['energy_mj']:.1f} mJ"
     lines = [
         f"{summary['protocol']} ({summary['condition']}): {summary['ended']}: {summary['reason']}",
         f"  time        {summary['duration_s']:.1f} s at {summary['rate_hz']:g} readings/s, seed {summary['seed']}",
         f"  readings    {received} received, {readings['missing']} missing, {damaged} damaged frames",
         f"  detections  {summary['detections']}; decisions: {decisions}; refused: {refused}",
-        f"  light       {given} trains delivered, {trains['on_s']:.3f} s lit{energy}",
+        f"  light       {_light(summary)}",
     ]
     for name, label in (("read_to_command", "read to command"), ("command_to_light", "command to light")):
         spread = summary["latency_us"][name]

@@ -77,11 +77,11 @@ class _Tree:
 def _scalar(node: Any) -> Any:
     """A number, text, or None. `true` stays text: a field for truth understands it, one for numbers must not."""
     text = str(node.value)
-    if node.style is not None:  # quoted: text, whatever it looks like
+    if node.style is not None or len(text) > _LONGEST:  # quoted, or no number anybody meant
         return text
     if text in _NOTHING:
         return None
-    if _INT.fullmatch(text) and len(text) < _LONGEST:
+    if _INT.fullmatch(text):
         return int(text)
     return float(text.lower().replace(".inf", "inf").replace(".nan", "nan")) if _FLOAT.fullmatch(text) else text
 
@@ -145,7 +145,7 @@ def _checked(text: str, name: str) -> _Tree:
     """
     tree, depth = _Tree(name), 0
     for event in yaml.parse(text, yaml.SafeLoader):
-        line = event.start_mark.line + 1
+        line = getattr(event.start_mark, "line", 0) + 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) or _tagged(event):
             tree.problem(line, "YAML: anchors, aliases and tags are not used here; write the value out")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -170,7 +170,8 @@ def _syntax(path: Path, text: str, error: yaml.YAMLError) -> str:
     if "but found another document" in said:
         return f"{path}:{line}: YAML: a second document begins here; keep one a file"
     if isinstance(error, yaml.reader.ReaderError):
-        return f"{path}:{line}: YAML: a control character (got {error.character!r}); take it out"
+        code = error.character if isinstance(error.character, int) else ord(error.character)
+        return f"{path}:{line}: YAML: a control character (got {chr(code)!r}); take it out"
     return f"{path}:{line}: YAML: {said}; check indentation, colons and quotes near this line"
 
 
@@ -284,9 +285,9 @@ def _said(error: Any, model: type[Model], data: Any, at: Path_) -> Iterator[tupl
     elif kind in ("quantity", "part"):
         what, _, advice = error["msg"].partition("; ")
         got = "" if isinstance(error["input"], dict) else f" (got {_shown(error['input'])})"
-        yield at, f"{what}{got}; {advice}"
+        yield (*at, "kind") if kind == "part" and not got else at, f"{what}{got}; {advice}"
     else:
-        yield at, _of_pydantic(error, _quantity(model, data, at))
+        yield at, _of_pydantic(error, _quantity(model, data, at), _shown(_at(data, at, error["input"])))
 
 
 def _cross_field(line: str, model: type[Model], data: Any, at: Path_) -> tuple[Path_, str]:
@@ -295,14 +296,12 @@ def _cross_field(line: str, model: type[Model], data: Any, at: Path_) -> tuple[P
     if match is None or match["field"].partition(".")[0] not in _fields(model, data, at):
         return at, line
     at = (*at, *match["field"].split("."))
-    for part in at:
-        data = data[part] if _has(data, part) else None
-    got = match["got"] if data is None else _shown(data)
+    got = _shown(_at(data, at, match["got"] or ""))
     return at, f"{match['what']}{f' (got {got})' if got else ''}{match['advice'] or ''}"
 
 
-def _of_pydantic(error: Any, quantity: Quantity | None) -> str:
-    kind, got = error["type"], _shown(error["input"])
+def _of_pydantic(error: Any, quantity: Quantity | None, got: str) -> str:
+    kind = error["type"]
     if kind in _BOUNDS:
         name, what, advice = _BOUNDS[kind]
         bound = error["ctx"][name]
@@ -338,8 +337,19 @@ def _fields(model: type[Model], data: Any, at: Path_) -> dict[str, FieldInfo]:
     return dict(current.model_fields) if current else {}
 
 
+def _at(data: Any, at: Path_, otherwise: Any) -> Any:
+    """What was written at a place, as it was written."""
+    for part in at:
+        if not _has(data, part):
+            return otherwise
+        data = data[part]
+    return data
+
+
 def _has(data: Any, part: str | int) -> bool:
-    return part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int)
+    if isinstance(data, list):
+        return isinstance(part, int) and part < len(data)
+    return isinstance(data, dict) and part in data
 
 
 def _model_of(info: FieldInfo, data: Any) -> type[Model] | None:

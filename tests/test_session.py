@@ -57,8 +57,11 @@ def test_the_demo_gives_light_and_loses_nothing(tmp_path: Path, capsys: pytest.C
     assert summary["latency_us"]["read_to_command"]["max"] > 0
 
 
-def test_sham_sends_no_fire_and_gives_no_light(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--headless", "--duration", "15s", "--seed", 3, "--json", "--out", tmp_path, "--set", "policy.kind=sham"]
+def test_sham_sends_no_fire_and_gives_no_light_also_over_tcp(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--headless", "--duration", "15s", "--seed", 3, "--json", "--out", tmp_path]
+    options += ["--set", "policy.kind=sham", "--set", "rig.simulation.transport=tcp"]
     ran = command(capsys, "demo", *options)
     assert ran.code == 0
     assert ran.summary["decisions"]["sham"] >= 1

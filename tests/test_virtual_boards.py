@@ -620,6 +620,9 @@ class LightIsJudged(RuleBasedStateMachine):
 
     @rule(how=st.sampled_from(["dark", "disarm", "interlock", "silence"]), after_us=st.integers(0, 150_000))
     def take_light_away_and_go_on(self, how: str, after_us: int) -> None:
+        self._beat()
+        self.train += 1
+        self._say(fire(self.train, on_us=300_000, level=40_000))
         self._pass(after_us)
         if how == "silence":
             self._pass(HARSH.lease_ms * 1000)

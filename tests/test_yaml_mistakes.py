@@ -89,15 +89,17 @@ IN_PROTOCOL = {
     "unknown kind": mistake(
         "kind: threshold",
         "kind: thresold",
-        "detector:",
-        "detector",
+        "kind: thresold",
+        "detector.kind",
         "unknown kind 'thresold'",
         "; did you mean 'threshold'? known in detectors: threshold",
     ),
     "missing kind": mistake(
-        "  kind: threshold\n", "", "detector:", "detector", "missing field 'kind'; known in detectors: threshold"
+        "  kind: threshold\n", "", "detector:", "detector.kind", "missing field; known in detectors: threshold"
     ),
-    "kind is a number": mistake("kind: threshold", "kind: 3", "detector:", "detector", "unknown kind '3'", "known in"),
+    "kind is a number": mistake(
+        "kind: threshold", "kind: 3", "kind: 3", "detector.kind", "unknown kind '3'", "known in"
+    ),
     "missing field": mistake(
         "  on: 500 ms\n", "", "light:", "light.on", "missing field; add it, for example 'on: 500 ms'"
     ),
@@ -279,7 +281,7 @@ IN_PROTOCOL = {
     ),
     "list as a name": mistake("condition: K3", "? [a, b]\n: K3", "? [a", "YAML", "a list or map where a name belongs;"),
     "terminal escape in a value": mistake(
-        "on: 500 ms", r'on: "\e[31m5"', "on:", "light.on", r"is no time (got '\x1b[31m5'); write"
+        "on: 500 ms", r'on: "\e[31m5"', r"\e[31m", "light.on", r"is no time (got '\x1b[31m5'); write"
     ),
     "a page for a value": mistake("on: 500 ms", "on: " + "9" * 5000, "on: 999", "light.on", "9...); write for example"),
 }
@@ -383,3 +385,185 @@ def test_a_mistake_in_a_rig_is_explained(name: str, tmp_path: Path) -> None:
         check(mistake("", "", "COM3 # x", IN_RIG[name].field, *IN_RIG[name].says), text, load_rig, tmp_path)
     else:
         check(IN_RIG[name], text, load_rig, tmp_path)
+
+
+def edited(*names: str) -> str:
+    text = PROTOCOL
+    for name in names:
+        text = IN_PROTOCOL[name].edit(text)
+    return text
+
+
+def test_six_mistakes_give_six_lines_in_the_order_of_the_file(tmp_path: Path) -> None:
+    names = (
+        "duplicate key",
+        "typo in a part of a list",
+        "text for a number",
+        "wrong unit",
+        "negative time",
+        "half a train",
+    )
+    (tmp_path / "mine.yaml").write_text(edited(*names), encoding="utf-8")
+    problems = wrong(load_protocol, tmp_path / "mine.yaml")
+    assert len(problems) == 6
+    for problem, name in zip(problems, names, strict=True):
+        assert f": {IN_PROTOCOL[name].field}: " in problem
+
+
+def test_each_limit_beyond_the_ceiling_has_a_line(tmp_path: Path) -> None:
+    text = PROTOCOL.replace("trains_per_minute: 10", "longest_on: 2 s\n  least_off: 1 us\n  short_duty: 90 %")
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    problems = wrong(load_protocol, tmp_path / "mine.yaml")
+    fields = [problem.split(": ")[1] for problem in problems]
+    assert fields == ["limits.longest_on", "limits.least_off", "limits.short_duty"]
+
+
+def test_a_single_feature_without_a_list_has_its_mistakes_explained_too(tmp_path: Path) -> None:
+    text = re.sub(r"features:\n(  .*\n)+", "features: {kind: dff, basline: 60 s}\n", PROTOCOL)
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    (problem,) = wrong(load_protocol, tmp_path / "mine.yaml")
+    assert "features.basline: unknown field; did you mean 'baseline'?" in problem
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "1: the file is empty; copy one from configs/ to begin with"),
+        (b"# nothing but words\n\n", "1: the file is empty;"),
+        (b"\n- a\n- b\n", "2: must be a map (got a list); write 'name: value' lines"),
+        (b"hello", "1: must be a map (got hello); write 'name: value' lines"),
+        (b"name: a\nnote: \xff\xfe\n", "2: the file is not text in UTF-8; save it as UTF-8"),
+        ("name: a".encode("utf-16"), "1: the file is not text in UTF-8; save it as UTF-8"),
+        (b"[" * 100_000, "1: YAML: more than 40 levels; check brackets and indentation"),
+        (b"a: " * 3000, "1: YAML: mapping values are not allowed here; check indentation"),
+        (b"&a [*a]", "1: YAML: anchors, aliases and tags are not used here; write the value out"),
+        (b"%YAML 9.9\n---\na: b\n", "1: YAML: found incompatible YAML document"),
+        (b"a: \x00b\n", "1: YAML: a control character (got '\\x00'); take it out"),
+    ],
+    ids=lambda value: str(value[:20]),
+)
+def test_what_is_no_configuration_at_all_gives_one_line(content: bytes, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    for load in (load_protocol, load_rig):
+        problems = wrong(load, path)
+        assert problems[0].startswith(f"{path}:{says}")
+        assert len(problems) <= 2
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(PROTOCOL, encoding="utf-8-sig")
+    assert load_protocol(str(tmp_path / "mine.yaml")).name == "withdrawal_inhibition"
+
+
+def test_windows_line_ends_keep_the_line_numbers(tmp_path: Path) -> None:
+    text = IN_PROTOCOL["wrong unit"].edit(PROTOCOL)
+    (tmp_path / "mine.yaml").write_bytes(text.replace("\n", "\r\n").encode())
+    (problem,) = wrong(load_protocol, tmp_path / "mine.yaml")
+    assert f":{IN_PROTOCOL['wrong unit'].line(text)}: " in problem
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        (
+            "detector.threshold",
+            "--set: detector.threshold: must read KEY=VALUE; write for example detector.threshold=5",
+        ),
+        ("=5", "--set: =5: must read KEY=VALUE;"),
+        ("detector.threshold=high", "--set: detector.threshold: must be a valid number"),
+        ("detector.thresold=5", "--set: detector.thresold: unknown field; did you mean 'threshold'?"),
+        ("detektor.threshold=5", "--set: detektor: unknown field; did you mean 'detector'?"),
+        ("light.on=500", "--set: light.on: needs a unit (got 500); write for example '500 ms'"),
+        ("light.on=", "--set: light.on: is no time (got nothing); write for example '500 ms'"),
+        ("light.on.x=1 s", "--set: light.on.x: there is no field 'on' to look into; check the spelling"),
+        ("features.9.cutoff=1 Hz", "--set: features.9.cutoff: there is no field '9' to look into"),
+        ("features.x=1 Hz", "--set: features.x: there is no such place"),
+        ("features.\u00b2=1 Hz", "--set: features.\u00b2: there is no such place"),
+        ("detector.kind=cusum", "--set: detector.kind: unknown kind 'cusum'"),
+        ("detector.release=9", "--set: detector.release: must not lie above threshold (4) (got 9); lower release"),
+        ("limits.longest_on=2 s", "--set: limits.longest_on: may not exceed the board's ceiling"),
+        ("duration=1 min", "--set: duration: is over before warm_up (300 s) is (got 1 min); lengthen duration"),
+    ],
+)
+def test_a_mistake_in_set_is_explained(override: str, says: str) -> None:
+    problems = wrong(load_protocol, Path("withdrawal_inhibition"), [override])
+    assert problems[0].startswith(says), problems
+    assert len(problems) == 1
+    assert "; " in problems[0]
+
+
+def test_set_changes_one_field_and_no_other() -> None:
+    before = load_protocol("withdrawal_inhibition").model_dump()
+    after = load_protocol("withdrawal_inhibition", ["detector.threshold=5", "features.1.cutoff=10 Hz"]).model_dump()
+    before["detector"]["threshold"] = 5.0
+    before["features"][1]["cutoff"] = 10.0
+    assert after == before
+
+
+def test_files_of_the_other_kind_are_recognised() -> None:
+    (problem,) = wrong(load_protocol, CONFIGS / "rigs" / "simulated.yaml")
+    assert re.search(r"simulated.yaml:\d+: daq: belongs to a rig, .*; give the rig after --rig", problem)
+    (problem,) = wrong(load_rig, CONFIGS / "protocols" / "demo.yaml")
+    assert re.search(r"demo.yaml:\d+: detector: belongs to a protocol, .*; give for example --rig simulated", problem)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("withdrawl_sham", "withdrawl_sham: no such file; did you mean 'withdrawal_sham'?"),
+        ("withdrawal_sham.yaml", "withdrawal_sham.yaml: no such file; did you mean 'withdrawal_sham'?"),
+        ("zzz", "zzz: no such file; give a path, or one of: baseline, demo"),
+        ("../configs/protocols/none.yaml", "../configs/protocols/none.yaml: no such file; "),
+        ("x" * 5000, "x" * 60 + "...: cannot be read"),
+        ("a\0b", "'a\\x00b': "),
+        ("", ": no such file; "),
+    ],
+    ids=lambda value: value[:30].replace("\0", "NUL"),
+)
+def test_a_name_that_is_no_file_is_explained(name: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_protocol(name)
+    assert str(caught.value).startswith(says)
+    assert "; " in str(caught.value)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a folder; give a file in it"):
+        load_protocol(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "MINE", "--rig", "simulated"],
+        ["run", "MINE", "--rig", "simulated", "--headless"],
+        ["check", "withdrawal_inhibition", "--rig", "MINE"],
+        ["check", "zzz"],
+        ["check", "demo", "--set", "detector.threshold"],
+        ["check", "demo", "--rig", "simulated", "--set", "rig.daq.rate=130"],
+    ],
+    ids=" ".join,
+)
+def test_the_command_line_says_it_on_standard_error_and_starts_nothing(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(edited("wrong unit", "typo in a part"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([str(path) if word == "MINE" else word for word in arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.strip()
+    assert "Traceback" not in err
+    assert [found.name for found in tmp_path.iterdir()] == ["mine.yaml"]
+
+
+def test_problems_of_protocol_and_rig_are_reported_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = tmp_path / "one.yaml", tmp_path / "other.yaml"
+    one.write_text(edited("wrong unit", "typo in a part"), encoding="utf-8")
+    other.write_text(IN_RIG["typo in a driver"].edit(RIG), encoding="utf-8")
+    assert cli.main(["check", str(one), "--rig", str(other), "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.split(":")[0] for line in err.splitlines()] == [str(one), str(one), str(other)]
