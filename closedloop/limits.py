@@ -175,8 +175,8 @@ def _seconds(us: int) -> str:
 
 
 def parameters(train: Train, level: int, limits: wire.Limits) -> Any:
-    """One PARAMETERS record: what one train costs, and what is allowed."""
-    return np.array([(train.on_us, train.lit_us, train.span_us, level, *limits)], PARAMETERS)
+    """One PARAMETERS record: what one train costs, and what is allowed. The ramp is light of the last pulse."""
+    return np.array([(train.on_us + train.ramp_off_us, train.lit_us, train.span_us, level, *limits)], PARAMETERS)
 
 
 @kernel

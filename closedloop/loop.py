@@ -231,12 +231,7 @@ def told(step: Any, decisions: tuple[str, ...], refused: Refusal) -> list[tuple[
 
 
 class Loop:
-    """The chain of one session, with the memory of what it has seen.
-
-    Example:
-        >>> loop = Loop(plan, rate_hz=130.0, nano_units=101_220)  # doctest: +SKIP
-        >>> steps = loop.run(readings)  # doctest: +SKIP
-    """
+    """The chain of one session, with the memory of what it has seen; one session, one loop."""
 
     def __init__(self, plan: Plan, *, rate_hz: float, nano_units: int) -> None:
         features, detector, policy = plan.features, plan.detector, plan.policy

@@ -227,7 +227,12 @@ class OneOf:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """For editors: any of the kinds there are."""
-        return {"anyOf": [{**part.model_json_schema(), "required": ["kind"]} for part in kinds(self.package).values()]}
+        return {"anyOf": [self._schema(part) for part in kinds(self.package).values()]}
+
+    def _schema(self, part: type[Part]) -> dict[str, Any]:
+        made = part.model_json_schema()
+        made["properties"]["kind"]["description"] = f"Which of the {self.package.rpartition('.')[2]}."
+        return {**made, "required": ["kind", *made.get("required", [])]}
 
 
 def digest(model: Model) -> str:

@@ -100,8 +100,11 @@ class Port:
 
     def close(self) -> None:
         """Close it; twice does no harm."""
+        connection = getattr(self._serial, "_socket", None)
         with contextlib.suppress(serial.SerialException, OSError):
             self._serial.close()
+        if connection is not None:  # pyserial leaves a socket open whose other end has gone
+            connection.close()
 
 
 def wait(ports: Sequence[Port], timeout_s: float) -> list[Port]:

@@ -33,7 +33,7 @@ class Rig(Model):
     """One rig."""
 
     version: Literal[1] = Field(description="Of this file's format.")
-    name: str = Field(min_length=1, max_length=80, examples=["my_rig"])
+    name: str = Field(min_length=1, max_length=80, examples=["my_rig"], description="Shown wherever the rig is.")
     description: str = Field("", description="For people.")
     daq: Annotated[Source, OneOf("closedloop.sources")] = Field(
         examples=["{kind: photometry_board, port: COM3}"], description="The device that measures."

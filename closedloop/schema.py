@@ -6,35 +6,54 @@ They help while typing; what counts is `closedloop check`, which knows the rules
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from closedloop.model import Model
+from closedloop.model import (
+    Fraction,
+    Hertz,
+    Micrometres,
+    Millimetres,
+    Milliwatts,
+    Model,
+    Nanometres,
+    Quantity,
+    Rate,
+    Seconds,
+)
 from closedloop.protocol import Protocol
 from closedloop.rig import Rig
 
 FOLDER = Path(__file__).parents[1] / "configs" / "schema"
+_TYPES = (Seconds, Hertz, Milliwatts, Nanometres, Micrometres, Millimetres, Fraction, Rate)
+_QUANTITIES: dict[str, Quantity] = {next(iter(q.units)): q for q in (get_args(kind)[1] for kind in _TYPES)}
+_FIRST_UNIT = re.compile(r"\(([^|()\[]+)[|)]")
 FILES: dict[str, type[Model]] = {"protocol.schema.json": Protocol, "rig.schema.json": Rig}
 
 
 def schema(model: type[Model]) -> dict[str, Any]:
     """The schema of one kind of file, with every kind of part there is now."""
-    made = model.model_json_schema()
-    shared = made.pop("$defs", {})
-    body = _plain(made, shared)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **body, **({"$defs": shared} if shared else {})}
+    shared: dict[str, Any] = {}
+    body = _plain(model.model_json_schema(), shared)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **body, "$defs": shared}
 
 
 def _plain(value: Any, shared: dict[str, Any]) -> Any:
-    """The same schema with the definitions of its parts moved to the one place where references look for them."""
+    """The same schema: definitions where references look for them, first paragraphs alone, defaults with their unit."""
     if isinstance(value, list):
         return [_plain(item, shared) for item in value]
     if not isinstance(value, dict):
         return value
     for name, definition in value.get("$defs", {}).items():
         shared[name] = _plain(definition, shared)
-    return {key: _plain(item, shared) for key, item in value.items() if key != "$defs"}
+    made = {key: _plain(item, shared) for key, item in value.items() if key not in ("$defs", "title")}
+    if isinstance(made.get("description"), str):
+        made["description"] = made["description"].partition("\n\n")[0].replace("\n", " ")
+    if isinstance(made.get("default"), float) and made.get("type") == "string":
+        made["default"] = _QUANTITIES[_FIRST_UNIT.findall(made["pattern"])[-1]].text(made["default"])
+    return made
 
 
 def text(model: type[Model]) -> str:

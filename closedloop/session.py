@@ -24,7 +24,7 @@ from closedloop import wire
 from closedloop.controller import Controller, Ending, Orders
 from closedloop.engine import Acquisition, Control, EngineProcess, conduct
 from closedloop.errors import ConfigError
-from closedloop.limits import command, effective
+from closedloop.limits import command, effective, impossible
 from closedloop.link import Link
 from closedloop.loop import STEP, Loop, Steps
 from closedloop.model import digest
@@ -107,8 +107,18 @@ def refuse(request: Request) -> None:
         )
     if request.play is not None:
         problems += needs_control(request.protocol, request.play)
+    problems += _impossible_light(request)
     if problems:
         raise ConfigError(*problems)
+
+
+def _impossible_light(request: Request) -> list[str]:
+    light, full_power_mw = request.protocol.light, request.rig.full_power_mw
+    if request.rig.stimulator.wired_to is None:
+        return []
+    if light.power is not None and full_power_mw is None:
+        return ["light.power: the rig has no calibration to set a power by; give it a light section, or use 'level'"]
+    return impossible(light, full_power_mw, request.limits)
 
 
 def run(request: Request, look: Callable[[Path], None] = lambda _: None) -> Outcome:

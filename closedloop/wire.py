@@ -152,7 +152,10 @@ class Heartbeat(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Host to stimulator: limits for the session. They may tighten the board's ceiling, never loosen it."""
+    """Host to stimulator: limits for the session. They may tighten the board's ceiling, never loosen it.
+
+    Given while not armed they begin a session, whose train numbers are new.
+    """
 
     on_us: U32
     off_us: U32

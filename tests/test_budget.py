@@ -13,7 +13,7 @@ from closedloop import limits
 from closedloop.analysis.budget import Budget, budget, lines
 from closedloop.analysis.busiest import busiest
 from closedloop.limits import Limits
-from closedloop.protocol import load_protocol
+from closedloop.protocol import Protocol, load_protocol
 from closedloop.rig import Rig, load_rig
 from closedloop.train import Refusal, Train
 
@@ -53,7 +53,8 @@ def test_without_calibration_power_and_heat_are_unknown_and_said_to_be() -> None
     rig = load_rig("simulated").model_copy(update={"light": None})
     found = budget_of(rig=rig)
     assert (found.tip_mw, found.heating_kelvin, found.energy_per_train_mj, found.mean_mw) == (None,) * 4
-    assert any("no calibration" in said and "100 %" in said for said in found.warnings)
+    assert any(said.startswith("light.power: the rig has no calibration") for said in found.refusals)
+    assert budget(without_power(), rig).refusals == ()
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,14 @@ def test_a_gentle_protocol_gives_no_warning() -> None:
 
 
 def test_a_dry_run_says_that_no_light_will_come() -> None:
-    assert any("dry_run gives no light" in said for said in budget_of(rig=dry_rig()).warnings)
+    found = budget_of(rig=dry_rig())
+    assert any("dry_run gives no light" in said for said in found.warnings)
+    assert found.refusals == ()
+
+
+def without_power() -> Protocol:
+    protocol = load_protocol("withdrawal_inhibition")
+    return protocol.model_copy(update={"light": Train(on=0.5, level=0.5)})
 
 
 def dry_rig() -> Rig:
@@ -192,6 +200,12 @@ def test_no_window_of_the_busiest_schedule_exceeds_the_ceiling(train: Train, ref
     assert worst.lit_us(60_000_000) <= LIMITS.short_on_ms * 1000
     assert worst.lit_us(600_000_000) <= LIMITS.long_on_ms * 1000
     assert worst.trains(60_000_000) <= LIMITS.trains_per_minute
+
+
+def test_a_train_cut_by_the_window_does_not_hold_the_schedule_for_ever() -> None:
+    in_force = limits.effective(Limits(short_duty=0.228, long_duty=0.049), lease_s=0.25)
+    worst = busiest(Train(on=0.385, period=1.188, count=7), 3.97, in_force, 700)
+    assert worst.lit_us(600_000_000) <= in_force.long_on_ms * 1000
 
 
 def test_an_impossible_train_is_given_once_so_that_its_figures_can_be_shown() -> None:

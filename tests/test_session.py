@@ -214,6 +214,9 @@ def test_a_recording_that_cannot_be_read_is_exit_5(tmp_path: Path, capsys: pytes
         (["run", "nothing", "--rig", "simulated"], "nothing"),
         (["demo", "--set", "detector.thresold=4"], "did you mean 'threshold'"),
         (["demo", "--set", "rig.daq.rat=4"], "did you mean 'rate'"),
+        (["demo", "--set", "light.power=20 mW"], "full power"),
+        (["demo", "--set", "light.on=2 s"], "longer than the limit"),
+        (["demo", "--set", "rig.light=null"], "no calibration"),
         (["frobnicate"], "frobnicate"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from zlib import crc32
 
 import numpy as np
@@ -17,7 +18,6 @@ from closedloop.framing import Decoder, encode
 from closedloop.readings import FLAG_LIGHT, FLAG_NO_CONTROL, READING, Stream
 from closedloop.simulation.daq_board import DaqBoard, Live, Playback
 from closedloop.simulation.dose import tighter
-from closedloop.simulation.pace import Pace
 from closedloop.simulation.stimulator_board import NEXT, StimulatorBoard
 from closedloop.wire import CEILING, Reason, State
 
@@ -158,21 +158,22 @@ def test_without_limits_the_board_does_not_arm() -> None:
 # States
 
 
-def test_every_transition_of_the_table_happens_and_says_so() -> None:
-    def cause(bench: StimulatorBench, reason: Reason) -> None:
-        match reason:
-            case Reason.NONE:
-                bench.board.set_interlock(True, bench.now_us)
-                bench.say(wire.Arm())
-            case Reason.HOST_DISARMED:
-                bench.say(wire.Disarm())
-            case Reason.HOST_DARK:
-                bench.say(wire.Dark())
-            case Reason.LEASE_EXPIRED:
-                bench.wait(LEASE_US)
-            case Reason.INTERLOCK_OPEN:
-                bench.board.set_interlock(False, bench.now_us)
+def cause(bench: StimulatorBench, reason: Reason) -> None:
+    match reason:
+        case Reason.NONE:
+            bench.board.set_interlock(True, bench.now_us)
+            bench.say(wire.Arm())
+        case Reason.HOST_DISARMED:
+            bench.say(wire.Disarm())
+        case Reason.HOST_DARK:
+            bench.say(wire.Dark())
+        case Reason.LEASE_EXPIRED:
+            bench.wait(LEASE_US)
+        case Reason.INTERLOCK_OPEN:
+            bench.board.set_interlock(False, bench.now_us)
 
+
+def test_every_transition_of_the_table_happens_and_says_so() -> None:
     ways = {State.DISARMED: [wire.Disarm()], State.ARMED: [], State.TRIPPED: []}
     for before, row in NEXT.items():
         for reason, after in row.items():
@@ -309,6 +310,25 @@ def test_a_train_is_delivered_to_the_microsecond_and_told() -> None:
     assert {level for _, level in bench.board.edges} == {0.0, 32_768 / 65_535}
 
 
+def test_a_new_session_on_a_board_that_stayed_on_counts_its_trains_from_one_again() -> None:
+    bench = StimulatorBench()
+    bench.say(fire(1))
+    bench.wait(100_000)
+    bench.say(wire.Dark(), LIMITS, wire.Arm())
+    bench.say(fire(1))
+    bench.wait(100_000)
+    assert len(pulses_of(bench.board)) == 2
+
+
+def test_limits_sent_while_armed_do_not_let_an_old_train_fire_again() -> None:
+    bench = StimulatorBench()
+    bench.say(fire(1))
+    bench.wait(100_000)
+    bench.say(LIMITS, fire(1))
+    bench.wait(100_000)
+    assert len(pulses_of(bench.board)) == 1
+
+
 def test_a_ramp_falls_from_the_level_to_darkness_and_counts_as_light() -> None:
     bench = StimulatorBench()
     bench.say(fire(ramp_off_us=10_000))
@@ -361,9 +381,10 @@ def test_a_delivered_train_is_not_called_refused_when_it_is_asked_for_again_afte
 
 
 def test_a_refused_train_stays_refused() -> None:
-    bench = StimulatorBench(limits=None)
+    bench = StimulatorBench()
+    bench.say(wire.Disarm())
     assert bench.say(fire(3)) == [wire.Refused(3, Reason.NOT_ARMED)]
-    bench.say(LIMITS, wire.Arm())
+    bench.say(wire.Arm())
     assert bench.say(fire(3)) == [wire.Refused(3, Reason.NOT_ARMED)]
     assert bench.board.edges == []
 
@@ -618,12 +639,7 @@ class LightIsJudged(RuleBasedStateMachine):
             self._extend()
         self._say(wire.Arm())
 
-    @rule(how=st.sampled_from(["dark", "disarm", "interlock", "silence"]), after_us=st.integers(0, 150_000))
-    def take_light_away_and_go_on(self, how: str, after_us: int) -> None:
-        self._beat()
-        self.train += 1
-        self._say(fire(self.train, on_us=300_000, level=40_000))
-        self._pass(after_us)
+    def _take_light_away(self, how: str) -> None:
         if how == "silence":
             self._pass(HARSH.lease_ms * 1000)
             return
@@ -657,20 +673,40 @@ class LightIsJudged(RuleBasedStateMachine):
         level=st.sampled_from([0, 1, 40_000, 40_000, 40_001]),
         ramp_us=st.sampled_from([0, 0, 500, 7_500, 20_000]),
         ahead_us=st.none() | st.integers(-1_000, 150_000),
-        then_us=st.integers(0, 1_500_000),
+        then_us=st.sampled_from([0, 1, 100_000]) | st.integers(0, 1_500_000),
+        cut=st.sampled_from(["", "", "dark", "disarm", "interlock", "silence"]),
     )
     def ask_for_light(
-        self, on_us: int, rest_us: int, pulses: int, level: int, ramp_us: int, ahead_us: int | None, then_us: int
+        self,
+        on_us: int,
+        rest_us: int,
+        pulses: int,
+        level: int,
+        ramp_us: int,
+        ahead_us: int | None,
+        then_us: int,
+        cut: str,
     ) -> None:
         self.train += 1
         ticks = self.board.serial.ticks(self.bench.now_us + (ahead_us or 0))
         scheduled = int(ahead_us is not None)
         self._say(wire.Fire(self.train, on_us, on_us + rest_us, pulses, level, ramp_us, scheduled, ticks))
         self._live(then_us)
+        if cut:
+            self._take_light_away(cut)
 
-    @rule(on_us=st.integers(1, 300_000), rest_us=st.integers(0, 20_000), ramp_us=st.integers(0, 20_000))
-    def ask_again_and_again(self, on_us: int, rest_us: int, ramp_us: int) -> None:
-        """Each train twice over, and the next as soon as may be, until nothing is left in any window."""
+    @rule(
+        on_us=st.integers(1, 300_000),
+        rest_us=st.integers(0, 20_000),
+        ramp_us=st.integers(0, 20_000),
+        cut=st.sampled_from(["dark", "disarm", "interlock", "silence"]),
+    )
+    def ask_again_and_again(self, on_us: int, rest_us: int, ramp_us: int, cut: str) -> None:
+        """Each train twice over, and the next as soon as may be, until nothing is left in any window; first one cut."""
+        self.train += 1
+        self._say(fire(self.train, on_us=on_us, level=40_000))
+        self._take_light_away(cut)
+        self.arm(close=True)
         for _ in range(10):
             self.train += 1
             asked = fire(self.train, on_us=on_us, level=40_000, ramp_off_us=ramp_us)
@@ -716,7 +752,7 @@ class LightIsJudged(RuleBasedStateMachine):
         spans = pulses_of(self.board)
         assert all(fall - rise <= HARSH.on_us for rise, fall in spans)
         assert all(level <= HARSH.level / 65_535 for _, level in self.board.edges)
-        assert all(after[0] - before[1] >= HARSH.off_us for before, after in zip(spans, spans[1:], strict=False))
+        assert all(after[0] - before[1] >= HARSH.off_us for before, after in pairwise(spans))
         for window_ms, on_ms in (
             (HARSH.short_window_ms, HARSH.short_on_ms),
             (HARSH.long_window_ms, HARSH.long_on_ms),
@@ -894,34 +930,3 @@ def test_a_daq_reset_ends_the_stream_and_says_who_is_there() -> None:
     bench.board.reset(wire.ResetCause.WATCHDOG, 5_000)
     [identity] = bench.wait(SECOND)
     assert (identity.board, identity.reset_cause) == (wire.Board.DAQ, 4)  # type: ignore[union-attr]
-
-
-# Pace
-
-
-def test_at_speed_one_device_time_is_wall_time() -> None:
-    pace = Pace(1.0, wall_ns=5_000)
-    assert pace.advance(1_005_000, None) == 1_000
-    assert pace.advance(1_005_000, 0) == 1_000
-    assert pace.wall_ns_of(3_000, None) == 3_005_000
-
-
-def test_fast_time_waits_for_the_host_at_the_pace_of_the_wall() -> None:
-    pace = Pace(20.0, wall_ns=0)
-    assert pace.advance(1_000_000, None) == 20_000
-    assert pace.advance(2_000_000, 30_000) == 30_000 + 500
-    assert pace.advance(3_000_000, 30_000) == 31_500
-
-
-def test_device_time_stands_still_while_the_simulator_is_held_up() -> None:
-    pace = Pace(1.0, wall_ns=0)
-    pace.skip(50_000_000)
-    assert pace.advance(51_000_000, None) == 1_000
-
-
-@given(
-    st.floats(0.5, 100), st.integers(0, 10**9), st.integers(0, 10**6), st.none() | st.integers(0, 2 * 10**6)
-)
-def test_waking_when_told_is_never_too_early(speed: float, start_ns: int, due_us: int, fast_us: int | None) -> None:
-    pace = Pace(speed, start_ns)
-    assert due_us <= pace.advance(pace.wall_ns_of(due_us, fast_us), fast_us) <= due_us + 1 + speed / 500

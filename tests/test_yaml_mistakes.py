@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from closedloop import cli
 from closedloop.errors import ConfigError
@@ -567,3 +569,73 @@ def test_problems_of_protocol_and_rig_are_reported_together(tmp_path: Path, caps
     out, err = capsys.readouterr()
     assert out == ""
     assert [line.split(":")[0] for line in err.splitlines()] == [str(one), str(one), str(other)]
+
+
+NASTY = [
+    "",
+    " ",
+    "\t",
+    ":",
+    "- ",
+    "{",
+    "}",
+    "[",
+    "]",
+    "#",
+    "'",
+    '"',
+    "|",
+    ">",
+    "&a ",
+    "*a",
+    "!!int ",
+    "---\n",
+    "? ",
+    "\n",
+]
+NASTY += [
+    "null",
+    "true",
+    ".nan",
+    "-1",
+    "1e400",
+    "0x1",
+    "9" * 70,
+    "<<: ",
+    "%",
+    "\x00",
+    "\u2028",
+    "\ud800",
+    "%YAML 1.1\n",
+    "{}",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    text=st.sampled_from([PROTOCOL, RIG]),
+    edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 30), st.sampled_from(NASTY)), min_size=1, max_size=4),
+)
+def test_no_damage_to_a_file_gives_anything_but_lines(
+    text: str, edits: list[tuple[float, int, str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    for part, length, new in edits:
+        at = round(part * len(text))
+        text = text[:at] + new + text[at + length :]
+    path = tmp_path_factory.getbasetemp() / "damaged.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    for load in (load_protocol, load_rig):
+        try:
+            load(str(path))
+        except ConfigError as error:
+            problems = error.problems
+            assert problems
+            assert all(re.match(r"[^:]+:\d+: ", problem) for problem in problems), problems
+            assert all(len(problem.splitlines()) == 1 for problem in problems), problems
+
+
+def test_set_may_fill_a_section_that_the_file_leaves_out(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(PROTOCOL.replace("  trains_per_minute: 10", ""), encoding="utf-8")
+    protocol = load_protocol(str(tmp_path / "mine.yaml"), ["limits.longest_on=200 ms"])
+    assert protocol.limits is not None
+    assert protocol.limits.longest_on == 0.2

@@ -14,6 +14,7 @@ from closedloop import limits, optics, wire
 from closedloop.analysis.busiest import Busiest, busiest
 from closedloop.protocol import Protocol
 from closedloop.rig import Fibre, Rig
+from closedloop.train import Train
 
 WARN_KELVIN, MOST_KELVIN = 0.5, 1.0
 WARN_MEAN_MW = 2.0
@@ -82,7 +83,6 @@ def budget(protocol: Protocol, rig: Rig | None = None) -> Budget:
     kelvin = None if tip_mw is None else worst.kelvin(tip_mw)
     mean_mw = None if tip_mw is None else tip_mw * long_duty
     tip = None if tip_mw is None or fibre is None else optics.tip_irradiance(tip_mw, fibre.core / 1000)
-    refusals = limits.impossible(train, rig.full_power_mw if rig else None, in_force)
     return Budget(
         protocol=protocol.name,
         condition=protocol.condition,
@@ -101,7 +101,7 @@ def budget(protocol: Protocol, rig: Rig | None = None) -> Budget:
         limits=tuple(_in_words(in_force)),
         notes=tuple(_notes(protocol, rig)),
         warnings=(*_dose_warnings(tip, mean_mw, kelvin), *_setting_warnings(protocol, rig, worst)),
-        refusals=(*refusals, *_too_warm(kelvin)),
+        refusals=tuple(_refusals(train, rig, in_force, kelvin)),
     )
 
 
@@ -148,10 +148,6 @@ def _dose_warnings(tip: float | None, mean_mw: float | None, kelvin: float | Non
 
 
 def _setting_warnings(protocol: Protocol, rig: Rig | None, worst: Busiest) -> Iterator[str]:
-    train = protocol.light
-    if rig is not None and rig.light is None and train.power is not None:
-        level = f"level {_share(train.level)} of an unknown full power"
-        yield f"light.power: the rig has no calibration, so {level} is given instead; add its light section"
     if rig is not None and rig.stimulator.wired_to is None:
         yield f"stimulator {rig.stimulator.kind} gives no light: every train will be refused"
     yield from _held_back(protocol, worst)
@@ -168,7 +164,13 @@ def _held_back(protocol: Protocol, worst: Busiest) -> Iterator[str]:
             return
 
 
-def _too_warm(kelvin: float | None) -> Iterator[str]:
+def _refusals(train: Train, rig: Rig | None, in_force: wire.Limits, kelvin: float | None) -> Iterator[str]:
+    if rig is not None and rig.stimulator.wired_to is None:
+        return  # there is no light to refuse
+    if rig is not None and rig.light is None and train.power is not None:
+        yield "light.power: the rig has no calibration to set a power by; give it a light section, or use 'level'"
+    else:
+        yield from limits.impossible(train, rig.full_power_mw if rig else None, in_force)
     if kelvin is not None and kelvin > MOST_KELVIN:
         yield f"heat: modelled warming {kelvin:.2f} K is above {MOST_KELVIN:g} K; shorten light.on or lower the power"
 

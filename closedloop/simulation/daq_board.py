@@ -45,7 +45,7 @@ class ReadingSource(Protocol):
     def due_us(self, ahead: int = 0) -> int | None:
         """When the next reading is complete, or the one `ahead` of it, after the stream's start; None past the end."""
 
-    def take(self, light: float) -> Sample:
+    def take(self, light: float, /) -> Sample:
         """The next reading, given the mean level of light since the one before."""
 
 
@@ -79,10 +79,10 @@ class Live:
         """Readings come at the nominal rate for ever; rounded to the microsecond, without drift."""
         return ((self._seq + ahead) * 1_000_000_000 + self.rate_mhz // 2) // self.rate_mhz
 
-    def take(self, light: float) -> Sample:
+    def take(self, light: float, /) -> Sample:
         """The animal's next reading."""
-        *counts, flags = self._animal.reading(light)
-        sample = Sample(self._seq, *counts, inputs=0, flags=flags)
+        signal_lit, signal_dark, control_lit, control_dark, flags = self._animal.reading(light)
+        sample = Sample(self._seq, signal_lit, signal_dark, control_lit, control_dark, inputs=0, flags=flags)
         self._seq += 1
         return sample
 
@@ -107,7 +107,7 @@ class Playback:
         at = self._at + ahead
         return int(self._readings["ticks"][at]) if at < len(self._readings) else None
 
-    def take(self, light: float) -> Sample:
+    def take(self, _light: float, /) -> Sample:
         """As recorded; light cannot act on the past."""
         _, seq, *values = self._readings[self._at].item()
         self._at += 1
@@ -194,16 +194,17 @@ class DaqBoard:
 
     def _send_reading(self, due_us: int, light_between: LightBetween, *, lost: bool) -> None:
         light = light_between(self._read_until_us, due_us)
-        seq, *counts, flags = self._source.take(light)
-        self.dropped += seq - self.last_seq - 1  # missing in the recording itself
-        self.last_seq, self._read_until_us = seq, due_us
+        sample = self._source.take(light)
+        self.dropped += sample.seq - self.last_seq - 1  # missing in the recording itself
+        self.last_seq, self._read_until_us = sample.seq, due_us
         if lost:
             self.dropped += 1
             self.serial.overruns += 1
         else:
             self.sent += 1
-            lit = FLAG_LIGHT if light > 0 else 0
-            self.serial.say(Reading(seq, self.serial.ticks(due_us), *counts, flags=flags | lit))
+            if light > 0:
+                sample = sample._replace(flags=sample.flags | FLAG_LIGHT)
+            self.serial.say(Reading(sample.seq, self.serial.ticks(due_us), *sample[1:]))
         self._end_if_over()
 
     def _end_if_over(self) -> None:

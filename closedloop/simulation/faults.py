@@ -25,7 +25,7 @@ class Line:
 
     def __init__(self, faults: Faults, seed: str) -> None:
         self._faults = faults
-        self._dice = random.Random(seed)
+        self._dice = random.Random(seed)  # noqa: S311 - dice, no secrets
         fractions = (faults.damaged_fraction, faults.duplicated_fraction, faults.truncated_fraction)
         self._is_worn = any(fractions)
 

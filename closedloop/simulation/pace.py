@@ -1,4 +1,4 @@
-"""Wall time to device time. No clock is read here.
+"""Wall time to device time, and one board's time to the other's. No clock is read here.
 
 Device time runs `speed` times as fast as the wall, but beyond a point that the caller gives (as far as the host has
 followed) only as fast as the wall: so a host that falls behind is waited for, and a host that died still sees its lease
@@ -44,3 +44,18 @@ class Pace:
         if fast_until_us is not None:
             quick_ns = min(ahead_ns, max(0, fast_until_us * 1000 - self._device_ns))
         return self._wall_ns + ceil(quick_ns / self._speed) + ahead_ns - quick_ns
+
+
+class Drift:
+    """The stimulator's clock against the DAQ's: so many parts per million fast; both began at zero."""
+
+    def __init__(self, ppm: float) -> None:
+        self._ppb = round(ppm * 1000)
+
+    def stimulator_us(self, daq_us: int) -> int:
+        """What the stimulator's clock shows when the DAQ's shows this."""
+        return daq_us + daq_us * self._ppb // 1_000_000_000
+
+    def daq_us(self, stimulator_us: int) -> int:
+        """What the DAQ's clock shows when the stimulator's first shows this."""
+        return -(-stimulator_us * 1_000_000_000 // (1_000_000_000 + self._ppb))

@@ -11,26 +11,24 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from closedloop.errors import ClosedLoopError
 from closedloop.readings import Stream
 from closedloop.simulation import Simulation
 from closedloop.simulation.animal import VirtualAnimal
+from closedloop.simulation.cable import Cable
 from closedloop.simulation.daq_board import DaqBoard, Live, Playback
-from closedloop.simulation.faults import Line
-from closedloop.simulation.pace import Pace
-from closedloop.simulation.ports import BoardPort, open_port
+from closedloop.simulation.pace import Drift, Pace
+from closedloop.simulation.ports import open_port
 from closedloop.simulation.stimulator_board import StimulatorBoard
 from closedloop.simulation.truth import Truth
+from closedloop.simulation.witness import Witness
 from closedloop.wire import ResetCause, State
 
 WINDOW = 16  # readings that a fast recording may be ahead of the host's last heartbeat
-_QUEUE_BYTES = 16_384  # waiting for the host to read; about 400 readings
-_READING_BYTES = 40
 _LONGEST_TURN_NS = 50_000_000
 _HELD_UP_NS = 20_000_000
 _LISTEN_EVERY_NS = 20_000_000
@@ -49,69 +47,31 @@ class Order:
     truth: Path | None
 
 
-class _Cable:
-    """One board's port with a queue towards the host, worn in both directions."""
-
-    def __init__(self, port: BoardPort, order: Order, name: str) -> None:
-        faults = order.simulation.faults
-        self.port: BoardPort | None = port
-        self._queue = bytearray()
-        self._to_host = Line(faults, f"{order.seed} {name} to host")
-        self._to_board = Line(faults, f"{order.seed} {name} to board")
-
-    @property
-    def room(self) -> int:
-        """Readings that the queue still takes."""
-        return (_QUEUE_BYTES - len(self._queue)) // _READING_BYTES
-
-    @property
-    def waits(self) -> bool:
-        """Whether the host has not taken everything."""
-        return bool(self._queue)
-
-    def read(self) -> bytes:
-        """What the host sent."""
-        return self._to_board.carry(self.port.read()) if self.port else b""
-
-    def write(self, data: bytes) -> None:
-        """Send, and keep what is not taken."""
-        if self.port is None:
-            return
-        self._queue += self._to_host.carry(data)
-        if self._queue:
-            del self._queue[: self.port.write(bytes(self._queue))]
-
-    def unplug(self) -> None:
-        """For good."""
-        if self.port is not None:
-            self.port.close()
-            self.port = None
-        self._queue.clear()
-
-
 class Rig:
     """Two boards, two cables, one device time (the DAQ's; the stimulator's drifts against it)."""
 
     def __init__(self, order: Order, truth: Truth) -> None:
         simulation = order.simulation
         self._order = order
-        self._truth = truth
         self._is_fast = order.speed > 1
         self._animal: VirtualAnimal | None = None
         self.daq = DaqBoard(self._source(), waits_for_line=self._is_fast)
         self.stimulator = StimulatorBoard()
-        self.daq_cable = _Cable(open_port(simulation.transport), order, "daq")
-        self.stimulator_cable = _Cable(open_port(simulation.transport), order, "stimulator")
-        self._drift_ppb = round(simulation.clock_drift_ppm * 1000)
-        self._seen_streams = self._seen_edges = self._seen_labels = 0
-        self._seen_state = State.DISARMED
+        self.daq_cable = self._cable("daq")
+        self.stimulator_cable = self._cable("stimulator")
+        self._drift = Drift(simulation.clock_drift_ppm)
         self._pace = Pace(order.speed, time.monotonic_ns())
+        self._witness = Witness(truth, self.daq, self.stimulator, self._animal)
 
     def _source(self) -> Live | Playback:
         if self._order.stream is not None:
             return Playback(self._order.stream)
         self._animal = VirtualAnimal(self._order.simulation.animal, self._order.rate_hz, self._order.seed)
         return Live(self._animal, self._order.rate_hz)
+
+    def _cable(self, name: str) -> Cable:
+        simulation = self._order.simulation
+        return Cable(open_port(simulation.transport), simulation.faults, f"{self._order.seed} {name}")
 
     def turn(self) -> None:
         """Wait, listen, let time pass, speak, and write down what really happened."""
@@ -121,16 +81,16 @@ class Rig:
         wall_ns = time.monotonic_ns()
         if wall_ns - wake_ns > _HELD_UP_NS:
             self._pace.skip(wall_ns - wake_ns)
-            self._note("held_up", seconds=(wall_ns - wake_ns) / 1e9)
+            self._witness.note("held_up", self._pace.now_us, seconds=(wall_ns - wake_ns) / 1e9)
         now_us = self._pace.advance(wall_ns, fast_until_us)
         self._listen(now_us)
         self._let_time_pass(now_us)
         self._speak()
-        self._write_truth()
+        self._witness.look(now_us, self._drift.daq_us)
 
     def obey(self, command: str) -> None:
         """One of `virtual_rig`'s commands; they are the hands at the rig."""
-        at_us = self._stimulator_us(self._pace.now_us)
+        at_us = self._drift.stimulator_us(self._pace.now_us)
         match command:
             case "open interlock" | "close interlock":
                 self.stimulator.set_interlock(command == "close interlock", at_us)
@@ -139,20 +99,10 @@ class Rig:
             case "unplug":
                 self._unplug()
 
-    # Time
-
-    def _stimulator_us(self, daq_us: int) -> int:
-        return daq_us + daq_us * self._drift_ppb // 1_000_000_000
-
-    def _daq_us(self, stimulator_us: int) -> int:
-        """The first microsecond of the DAQ's clock at which the stimulator's has come so far."""
-        return -(-stimulator_us * 1_000_000_000 // (1_000_000_000 + self._drift_ppb))
-
     def _fast_until_us(self) -> int | None:
         """Device time beyond which the host must be waited for; None where nobody follows yet, or no hurry is made."""
-        stimulator, daq = self.stimulator, self.daq
-        is_armed = stimulator.lease_until_us is not None
-        if not self._is_fast or not (is_armed or stimulator.last_heartbeat is not None):
+        is_followed = self.stimulator.state is State.ARMED or self.stimulator.last_heartbeat is not None
+        if not (self._is_fast and is_followed):
             return None
         limits_us = (self._window_end_us(), self._half_lease_us())
         return min((limit for limit in limits_us if limit is not None), default=None)
@@ -170,12 +120,12 @@ class Rig:
         until_us = self.stimulator.lease_until_us
         if until_us is None:
             return None
-        return self._daq_us(until_us - self.stimulator.limits.lease_ms * 500)
+        return self._drift.daq_us(until_us - self.stimulator.limits.lease_ms * 500)
 
     def _wake_ns(self, fast_until_us: int | None) -> int:
         stimulator_us = self.stimulator.next_due_us
         dues_us = [
-            None if stimulator_us is None else self._daq_us(stimulator_us),
+            None if stimulator_us is None else self._drift.daq_us(stimulator_us),
             None if self._is_held_by_line() else self.daq.next_due_us,
             self._fault_us(self._order.simulation.faults.unplug_at),
         ]
@@ -191,8 +141,6 @@ class Rig:
             return None
         return self.daq.started_us + round(at_s * 1e6)
 
-    # One turn, step by step
-
     def _wait(self, wake_ns: int) -> None:
         timeout_s = max(0, wake_ns - time.monotonic_ns()) / 1e9
         cables = (self.daq_cable, self.stimulator_cable)
@@ -204,7 +152,7 @@ class Rig:
 
     def _listen(self, now_us: int) -> None:
         """Bytes found on waking came before a lease ended meanwhile: whether we woke late is not the host's fault."""
-        stimulator_us, lease_us = self._stimulator_us(now_us), self.stimulator.lease_until_us
+        stimulator_us, lease_us = self._drift.stimulator_us(now_us), self.stimulator.lease_until_us
         if lease_us is not None:
             stimulator_us = min(stimulator_us, lease_us - 1)
         data = self.stimulator_cable.read()
@@ -219,13 +167,13 @@ class Rig:
         faults = self._order.simulation.faults
         stall_us, unplug_us = self._fault_us(faults.stall_at), self._fault_us(faults.unplug_at)
         self.daq.mute = stall_us is not None and stall_us <= now_us < stall_us + faults.stall_for * 1e6
-        self.stimulator.advance(self._stimulator_us(now_us))
+        self.stimulator.advance(self._drift.stimulator_us(now_us))
         self.daq.advance(now_us, self._light_between, room=self.daq_cable.room)
         if unplug_us is not None and unplug_us <= now_us:
             self._unplug()
 
     def _light_between(self, since_us: int, until_us: int) -> float:
-        return self.stimulator.mean_level(self._stimulator_us(since_us), self._stimulator_us(until_us))
+        return self.stimulator.mean_level(self._drift.stimulator_us(since_us), self._drift.stimulator_us(until_us))
 
     def _speak(self) -> None:
         self.daq_cable.write(self.daq.take_output())
@@ -234,40 +182,7 @@ class Rig:
     def _unplug(self) -> None:
         self.daq_cable.unplug()
         self.stimulator_cable.unplug()
-        self._note("unplugged")
-
-    # Truth
-
-    def _note(self, kind: str, at_us: int | None = None, **values: Any) -> None:
-        """Device time is the DAQ's; `time_s` counts from the stream's first reading."""
-        at_us = self._pace.now_us if at_us is None else at_us
-        time_s = (at_us - self.daq.started_us) / 1e6 if self.daq.streams else None
-        self._truth.write(kind, time_s=time_s, device_us=at_us, host_ns=time.monotonic_ns(), **values)
-
-    def _write_truth(self) -> None:
-        self._seen_streams = self._note_new("stream", self._seen_streams, self.daq.streams)
-        edges = self.stimulator.edges
-        for at_us, level in edges[self._seen_edges :]:
-            self._note("light", self._daq_us(at_us), level=level, stimulator_us=at_us)
-        self._seen_edges = len(edges)
-        if self.stimulator.state is not self._seen_state:
-            self._seen_state = self.stimulator.state
-            self._note("state", state=self._seen_state.name)
-        self._write_labels()
-
-    def _note_new(self, kind: str, seen: int, count: int) -> int:
-        if count > seen:
-            self._note(kind, self.daq.started_us)
-        return count
-
-    def _write_labels(self) -> None:
-        if self._animal is None:
-            return
-        labels = self._animal.labels
-        for label in labels[self._seen_labels :]:
-            fields = asdict(label)
-            self._truth.write("label", what=fields.pop("kind"), **fields)
-        self._seen_labels = len(labels)
+        self._witness.note("unplugged", self._pace.now_us)
 
 
 def serve(order: Order, control: Connection) -> None:

@@ -17,8 +17,7 @@ it, and closing the interlock alone does nothing.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 from zlib import crc32
 
 from closedloop.simulation.dose import Ledger, Request, edges_of, refusal, tighter
@@ -85,9 +84,10 @@ class _Delivery:
         self._edges: Iterator[tuple[int, float]] = edges_of(fire, start_us)
         self.next_edge: tuple[int, float] | None = next(self._edges)
 
-    def pass_edge(self) -> None:
-        """On to the next edge, None after the last."""
+    def pass_edge(self) -> bool:
+        """On to the next edge; whether there is one."""
         self.next_edge = next(self._edges, None)
+        return self.next_edge is not None
 
 
 class StimulatorBoard:
@@ -135,11 +135,7 @@ class StimulatorBoard:
         """Take bytes from the host that arrived at this device time; everything due before it happens first."""
         self.advance(now_us)
         for message in self.serial.hear(data, self._now_us):
-            handle = _HANDLERS.get(type(message))
-            if handle is None:
-                self.serial.ignored += 1
-            else:
-                handle(self, message)
+            self._obey(message)
             self.advance(self._now_us)
 
     def advance(self, now_us: int) -> None:
@@ -202,30 +198,43 @@ class StimulatorBoard:
 
     # What the host says.
 
+    def _obey(self, message: Message) -> None:
+        match message:
+            case Dark():
+                self._go(Reason.HOST_DARK)
+            case Disarm():
+                self._go(Reason.HOST_DISARMED)
+            case Heartbeat():
+                self._on_heartbeat(message)
+            case Fire():
+                self._on_fire(message)
+            case Arm():
+                self._on_arm()
+            case Limits():
+                self._on_limits(message)
+            case _:
+                self.serial.ignored += 1
+
     def _on_heartbeat(self, message: Heartbeat) -> None:
         self.last_heartbeat = message.seq
         if self.state is State.ARMED:
             self._renew_lease()
 
     def _on_limits(self, message: Limits) -> None:
+        if self.state is not State.ARMED:
+            self._answers.clear()  # a new session counts its trains from one again; the dose is not forgotten
         in_force = self.limits if self.state is State.ARMED else CEILING
         self.limits = tighter(message, in_force)
         self._limits_are_set = True
         self.serial.say(LimitsSet(crc32(pack(self.limits))))
 
-    def _on_arm(self, _message: Arm) -> None:
+    def _on_arm(self) -> None:
         if not self._limits_are_set:
             self._say_status(Reason.LIMITS_UNSET)
         elif not self._interlock_closed:
             self._say_status(Reason.INTERLOCK_OPEN)
         else:
             self._go(_ARM)
-
-    def _on_disarm(self, _message: Disarm) -> None:
-        self._go(Reason.HOST_DISARMED)
-
-    def _on_dark(self, _message: Dark) -> None:
-        self._go(Reason.HOST_DARK)
 
     def _on_fire(self, fire: Fire) -> None:
         if fire.train in self._answers:
@@ -280,9 +289,9 @@ class StimulatorBoard:
         if delivery is None or delivery.next_edge is None:
             return
         _, level = delivery.next_edge
-        delivery.pass_edge()
+        is_last = not delivery.pass_edge()
         self._set_light(level)
-        if delivery.next_edge is None:
+        if is_last:
             self._end_train(Reason.NONE)
 
     def _set_light(self, level: float) -> None:
@@ -330,13 +339,3 @@ class StimulatorBoard:
         self._answers[train] = answer
         while len(self._answers) > ANSWERS_KEPT:
             self._answers.popitem(last=False)
-
-
-_HANDLERS: dict[type[Message], Callable[[StimulatorBoard, Any], None]] = {
-    Heartbeat: StimulatorBoard._on_heartbeat,
-    Limits: StimulatorBoard._on_limits,
-    Arm: StimulatorBoard._on_arm,
-    Disarm: StimulatorBoard._on_disarm,
-    Dark: StimulatorBoard._on_dark,
-    Fire: StimulatorBoard._on_fire,
-}

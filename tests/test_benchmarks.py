@@ -1,0 +1,85 @@
+"""Each benchmark in a tiny form: it runs and says what it promises to. No figure is judged here."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+PERCENTILES = {"n", "p50", "p99", "p99_9", "max"}
+MACHINE = {"cpu", "cores", "kernel", "python"}
+
+
+def run(name: str, *arguments: str, **environment: str) -> dict[str, Any]:
+    command = [sys.executable, str(BENCHMARKS / name), "--json", *arguments]
+    ran = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | environment, timeout=120, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+@pytest.fixture(scope="module")
+def latency() -> dict[str, Any]:
+    if sys.platform == "win32" or shutil.which("cc") is None:
+        pytest.skip("no pseudo-terminals, or no C compiler called cc")
+    return run("latency.py", "--rate", "130", "--rounds", "1", "--chunk-ms", "400")
+
+
+def test_latency_tells_the_machine_and_what_was_measured(latency: dict[str, Any]) -> None:
+    assert latency["machine"].keys() >= MACHINE
+    assert latency["benchmark"] == "latency"
+    assert "microseconds" in latency["measured"]
+
+
+def test_latency_has_percentiles_of_the_program_and_of_the_echo(latency: dict[str, Any]) -> None:
+    (rate,) = latency["rates"]
+    for name in ("heartbeat_us", "fire_us", "command_us", "echo_us", "echo_apart_us"):
+        assert rate[name].keys() >= PERCENTILES
+    assert rate["command_us"]["n"] == rate["heartbeat_us"]["n"] + rate["fire_us"]["n"]
+    assert rate["ratio"]["command_to_echo"].keys() == {"p50", "p99", "p99_9"}
+
+
+def test_every_bright_reading_of_the_latency_run_fires_and_nothing_else_does(latency: dict[str, Any]) -> None:
+    (rate,) = latency["rates"]
+    assert rate["ended"] == "completed"
+    assert (rate["events"], rate["missed"], rate["unexpected"]) == (4, 0, 0)
+    assert rate["fire_us"]["n"] == 4
+
+
+def test_a_percentile_of_too_few_samples_is_unknown(latency: dict[str, Any]) -> None:
+    (rate,) = latency["rates"]
+    assert rate["fire_us"]["p50"] is not None
+    assert rate["fire_us"]["p99"] is None
+
+
+def test_latency_without_a_compiler_says_so_and_is_no_failure(tmp_path: Path) -> None:
+    result = run("latency.py", PATH=str(tmp_path))
+    assert result["rates"] is None
+    assert "compiler" in result["skipped"]
+
+
+def test_replay_has_both_rates_of_both_chains() -> None:
+    result = run("replay.py", "--readings", "20000", "--runs", "2")
+    assert result["machine"].keys() >= MACHINE
+    assert [chain["chain"].split("+")[0] for chain in result["chains"]] == ["dff", "isosbestic"]
+    for chain in result["chains"]:
+        assert chain["loop_per_s"].keys() == chain["scipy_per_s"].keys() == {"best", "median"}
+        assert chain["ratio"] > 0
+        assert chain["one_reading_us"].keys() == {"p50", "p99"}
+
+
+def test_replay_compares_filters_that_compute_the_same() -> None:
+    result = run("replay.py", "--readings", "200000", "--runs", "1")
+    assert all(chain["same"] > 0.99 for chain in result["chains"])
+
+
+def test_hostile_bytes_tell_what_was_forged() -> None:
+    assert run("hostile_bytes.py", "--frames", "500")["forged"] == 0
