@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-
 from closedloop import wire
 from closedloop.errors import DeviceError
 from closedloop.limits import Command
@@ -35,6 +33,7 @@ _UNANSWERED_NS = 500_000_000
 _SILENT_NS = 2_000_000_000
 _SILENT_PERIODS = 20
 _FIT = VALID | WARM
+_REFUSALS = tuple(Refusal)  # by number; quicker than Refusal(number)
 
 
 class Phase(Enum):
@@ -149,18 +148,17 @@ class Controller:
 
     def _act(self, readings: Readings, steps: Steps, now_ns: int) -> None:
         """Command what these steps want, first of all things."""
-        newest = int(readings["ticks"][-1])
+        newest = readings["ticks"].item(-1)
         late_ns = self._times.lateness_ns(newest, now_ns)
-        if not steps["train"].any():
-            return
-        for at in np.flatnonzero(steps["train"]):
-            ticks = int(readings["ticks"][at])
-            self._carry_out(steps[at], ticks, late_ns + (newest - ticks) * 1000, now_ns)
+        for at, train in enumerate(steps["train"].tolist()):
+            if train:
+                ticks = readings["ticks"].item(at)
+                self._carry_out(train, steps[at], ticks, late_ns + (newest - ticks) * 1000, now_ns)
 
-    def _carry_out(self, step: Any, ticks: int, late_ns: float, now_ns: int) -> None:
+    def _carry_out(self, train: int, step: Any, ticks: int, late_ns: float, now_ns: int) -> None:
         """Send what one step wants; only then write down detection, decision, and command or refusal."""
-        train, refused = int(step["train"]), Refusal(step["refused"])
-        fires = not refused and step["decision"] and step["decision"] == self._orders.fire_code
+        decision, refused = int(step["decision"]), _REFUSALS[step["refused"]]
+        fires = not refused and decision and decision == self._orders.fire_code
         if fires:
             refused = self._live_refusal(late_ns)
         sent_ns = self._fire(train) if fires and not refused else None

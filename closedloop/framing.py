@@ -28,22 +28,20 @@ def encode(payload: bytes) -> bytes:
 
 
 def _unstuff(frame: bytes) -> bytes | None:
-    """The bytes that COBS packed, or None where the code bytes do not add up."""
-    out = []
-    at, size = 0, len(frame)
-    while at < size:
-        code = frame[at]
-        end = at + code
-        if end > size:
-            return None
-        out.append(frame[at + 1 : end])
-        at = end
-    return b"\0".join(out)
+    """The bytes that COBS packed, or None where the code bytes do not add up. The frame holds no zero.
+
+    Each code byte says where the next one stands, and stands itself where a zero was.
+    """
+    out, at = bytearray(frame), 0
+    while at < len(frame):
+        out[at] = 0
+        at += frame[at]
+    return bytes(out[1:]) if at == len(frame) else None
 
 
 def decode(frame: bytes) -> bytes | None:
     """The payload of one frame given without its closing zero, or None if it is damaged."""
-    if not 6 <= len(frame) <= MAX_FRAME:
+    if not 6 <= len(frame) <= MAX_FRAME or 0 in frame:
         return None
     checked = _unstuff(frame)
     if checked is None or crc32(checked[:-4]) != int.from_bytes(checked[-4:], "little"):

@@ -68,13 +68,18 @@ class SessionLine:
         if self._recording is None:
             self._recording = _opened(folder)
         if self._recording is None:
+            self._redraw("starting: boards, handshake, machine code ...")
             return
         self._read(self._recording)
         if self._live.is_started:
-            self._live.update(Text(self.text(), no_wrap=True, overflow="ellipsis"), refresh=True)
+            self._redraw(self.text())
         elif self._seconds >= self._next_plain_s:
             self._next_plain_s = self._seconds + _PLAIN_EVERY_S
             error_console().print(self.text())
+
+    def _redraw(self, line: str) -> None:
+        if self._live.is_started:
+            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
 
     def _read(self, recording: Recording) -> None:
         rows = recording.rows(self._rows)
@@ -133,17 +138,20 @@ def outcome(summary: dict[str, Any]) -> list[str]:
     decisions = ", ".join(f"{n} {kind}" for kind, n in summary["decisions"].items()) or "none"
     refused = ", ".join(f"{n} {reason}" for reason, n in summary["refused"].items()) or "none"
     received, damaged = readings["received"], readings["damaged_frames"]
-    lines = [
-        f"{summary['protocol']} ({summary['condition']}): {summary['ended']}: {summary['reason']}",
-        f"  time        {summary['duration_s']:.1f} s at {summary['rate_hz']:g} readings/s, seed {summary['seed']}",
-        f"  readings    {received} received, {readings['missing']} missing, {damaged} damaged frames",
-        f"  detections  {summary['detections']}; decisions: {decisions}; refused: {refused}",
-        f"  light       {_light(summary)}",
-    ]
-    for name, label in (("read_to_command", "read to command"), ("command_to_light", "command to light")):
-        spread = summary["latency_us"][name]
-        if spread:
-            lines.append(f"  {label:<17}{spread['p50'] / 1000:.2f} ms median, {spread['max'] / 1000:.2f} ms at most")
-    if summary["session"]:
-        lines.append(f"  recording   {summary['session']}")
-    return lines
+    rows = {
+        "time": f"{summary['duration_s']:.1f} s at {summary['rate_hz']:g} readings/s, seed {summary['seed']}",
+        "readings": f"{received} received, {readings['missing']} missing, {damaged} damaged frames",
+        "detections": f"{summary['detections']}; decisions: {decisions}; refused: {refused}",
+        "light": _light(summary),
+        "read to command": _spread(summary["latency_us"]["read_to_command"]),
+        "command to light": _spread(summary["latency_us"]["command_to_light"]),
+        "recording": summary["session"],
+    }
+    title = f"{summary['protocol']} ({summary['condition']}): {summary['ended']}: {summary['reason']}"
+    return [title, *(f"  {name:<18}{said}" for name, said in rows.items() if said)]
+
+
+def _spread(latency_us: dict[str, float] | None) -> str | None:
+    if latency_us is None:
+        return None
+    return f"{latency_us['p50'] / 1000:.2f} ms median, {latency_us['max'] / 1000:.2f} ms at most"

@@ -316,8 +316,7 @@ def unpack(payload: bytes) -> Message | None:
     layout = _STRUCTS.get(payload[0])
     if layout is None or layout.size != len(payload):
         return None
-    _, *values = layout.unpack(payload)
-    return TABLE[payload[0]](*values)
+    return TABLE[payload[0]]._make(layout.unpack(payload)[1:])
 
 
 def describe() -> str:

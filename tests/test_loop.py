@@ -63,6 +63,12 @@ def test_refractory_counts_from_the_end_of_the_train_on_sample_time() -> None:
     assert refusals(steps) == ["NONE", "REFRACTORY", "NONE"]
 
 
+def test_loops_of_one_shape_share_their_record_types() -> None:
+    one, two = (Loop(plan(), rate_hz=RATE_HZ, nano_units=NANO_UNITS) for _ in range(2))
+    assert one._memory.dtype is two._memory.dtype
+    assert one._parameters.dtype is two._parameters.dtype
+
+
 def test_sham_differs_from_closed_loop_in_nothing_but_the_light() -> None:
     rows = readings(with_events(noise(60), [15.0, 16.5, 25.0, 40.0]))
     real, sham = steps_of(rows), steps_of(rows, policy=Sham(refractory=2.0))

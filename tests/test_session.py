@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -119,7 +120,7 @@ def running(*arguments: object) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_for_light(process: subprocess.Popen[str], data: Path) -> Path:
-    """Block on the command's own progress until a train is on; returns the session folder."""
+    """Follow the recording until a train is on; returns the session folder. Fails if the command ends before."""
     while True:
         sessions = list(data.glob("sub-*/ses-*"))
         if sessions and (sessions[0] / "header.json").exists():
@@ -127,8 +128,9 @@ def wait_for_light(process: subprocess.Popen[str], data: Path) -> Path:
             on = {e.train for e in events if e.kind == "light_on"} - {e.train for e in events if e.kind == "light_off"}
             if on:
                 return sessions[0]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.05)
         assert process.poll() is None, process.communicate()[1]
-        os.sched_yield()
 
 
 LONG_TRAINS = ["--set", "light.on=900ms", "--set", "policy.refractory=500ms"]

@@ -193,10 +193,10 @@ def test_a_fast_recording_waits_for_a_host_that_does_not_follow(bench: Any) -> N
     b.daq.say(wire.StreamStart(0))
     began_s = time.monotonic()
     seqs = []
-    while time.monotonic() < began_s + 1.0:
+    while time.monotonic() < began_s + 0.6:
         seqs += [r.seq for r in readings_in(b.daq.hear(0.05))]
     waited_s = time.monotonic() - began_s
-    assert 40 < seqs[-1] <= WINDOW + 1 + waited_s * 100 + 5
+    assert 20 < seqs[-1] <= WINDOW + 1 + waited_s * 100 + 5
 
 
 def test_a_fast_recording_leaves_a_dead_host_its_lease_in_the_light_no_longer_than_the_wall_would(bench: Any) -> None:
@@ -351,22 +351,16 @@ def test_faults_damage_the_line_and_nothing_that_arrives_is_wrong(bench: Any) ->
     assert all(r.signal_lit == 7 * r.seq - 1000 for r in readings)
 
 
-def test_a_stalled_daq_loses_readings_and_says_how_many(bench: Any) -> None:
-    faults = Faults(stall_at=0.1, stall_for=0.2)
-    b = bench(Simulation(faults=faults), stream=recording(0.6))
-    b.daq.say(wire.StreamStart(0))
-    *_, end = b.daq.until(wire.StreamEnd)
-    assert end.sent + end.dropped == 60
-    assert 15 <= end.dropped <= 25
-
-
-def test_unplugged_at_a_given_time(bench: Any) -> None:
-    b = bench(Simulation(faults=Faults(unplug_at=0.2)), stream=recording(60.0))
+def test_a_stall_loses_readings_and_an_unplugged_cable_is_a_lost_device(bench: Any) -> None:
+    b = bench(Simulation(faults=Faults(stall_at=0.1, stall_for=0.2, unplug_at=0.5)), stream=recording(60.0))
     b.daq.say(wire.StreamStart(0))
     with pytest.raises(DeviceError):
         b.daq.until_gone()
-    assert 15 <= len(readings_in(b.daq.last_words)) <= 25
-    assert [line["time_s"] >= 0.2 for line in b.truth("unplugged")] == [True]
+    seqs = [r.seq for r in readings_in(b.daq.last_words)]
+    assert set(seqs[:5]) == set(range(5))
+    assert 40 <= seqs[-1] <= 50
+    assert 15 <= seqs[-1] + 1 - len(seqs) <= 25
+    assert [line["time_s"] >= 0.5 for line in b.truth("unplugged")] == [True]
 
 
 @pytest.mark.skipif(not HAS_PTY, reason="this system has no pseudo-terminals")
