@@ -30,6 +30,7 @@ DAQ, STIMULATOR = "daq", "stimulator"
 _HEARTBEAT_US = 10_000  # of sample time between heartbeats
 _STALE_NS = 100_000_000  # a reading that comes this much later than the quickest is too old to act on
 _UNANSWERED_NS = 500_000_000
+_ARMING_NS = 2_000_000_000
 _SILENT_NS = 2_000_000_000
 _SILENT_PERIODS = 20
 _FIT = VALID | WARM
@@ -111,6 +112,7 @@ class Controller:
         self._commanded: dict[int, _Commanded] = {}
         self._last_reading_ns: int | None = None
         self._next_heartbeat = 0
+        self._asked_to_arm_ns = 0
         self._answers: dict[type[Any], Callable[[Any, int], None]] = {
             wire.Started: self._on_started,
             wire.Fired: self._on_fired,
@@ -132,6 +134,8 @@ class Controller:
             if isinstance(message, wire.StreamEnd):
                 self.sent_by_board = message.sent
                 self.end("completed", "the stream ended")
+            elif isinstance(message, wire.StreamSettings):
+                self.end("device_lost", "the DAQ began its stream anew in mid-session; start the session again")
             else:
                 self._on_common(message, DAQ, now_ns)
 
@@ -197,6 +201,7 @@ class Controller:
             self._log.event("note", now_ns, 0, reason="first_reading", value=float(self.counter.first_ticks))
         if self.phase is Phase.WARMING and STIMULATOR in self._boards and (steps["bits"] & _FIT == _FIT).any():
             self.phase = Phase.ARMING
+            self._asked_to_arm_ns = now_ns
             self._tell(wire.Arm())
             self._log.note("arm", "warm-up is over: the stimulator is asked to arm", now_ns)
         duration_us = self._orders.duration_us
@@ -286,6 +291,10 @@ class Controller:
         for board, question in self._times.questions(now_ns).items():
             self._tell(question, board)
         self._give_up_unanswered(now_ns)
+        if self.phase is Phase.ARMING and now_ns - self._asked_to_arm_ns > _ARMING_NS:
+            self.end(
+                "device_lost", "the stimulator does not confirm that it is armed; check its cable, and start again"
+            )
         if self._last_reading_ns is None:
             self._last_reading_ns = now_ns
         silent_ns = max(_SILENT_NS, int(_SILENT_PERIODS / self._orders.rate_hz * 1e9))

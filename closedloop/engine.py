@@ -7,6 +7,7 @@ to the stimulator by itself, so that it does not wait for a reader that is busy 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import multiprocessing
 import signal
@@ -126,12 +127,17 @@ def conduct(
     gc.freeze()
     listened: list[Connection] = [acquisition.done] if control is None else [acquisition.done, control]
     acquisition.start()
-    while acquisition.done not in (ready := connection.wait(listened, _SYNC_S)):
-        if ready and control is not None:
-            acquisition.stop(_heard(control))
-            listened = [acquisition.done]
-        sync()
-    acquisition.join()
+    try:
+        while acquisition.done not in (ready := connection.wait(listened, _SYNC_S)):
+            if ready and control is not None:
+                acquisition.stop(_heard(control))
+                listened = [acquisition.done]
+            sync()
+    except BaseException:
+        acquisition.stop("the recording can't be kept")
+        raise
+    finally:
+        acquisition.join()
     if acquisition.error is not None:
         raise acquisition.error
     return controller.ending or Ending("stopped", "")
@@ -181,25 +187,33 @@ class EngineProcess:
         """What `work` returned, once it has ended.
 
         Raises:
-            ClosedLoopError: as raised by `work`.
+            ClosedLoopError: as raised by `work`, or that it failed by a fault of its own.
             DeviceError: the process was killed.
         """
         self._process.join()
         if self._answer is None:
-            raise DeviceError(
-                f"the engine died (exit code {self._process.exitcode}); the stimulator went dark by its lease, and "
-                "all readings up to then are in the recording"
-            )
+            raise _unheard(self._process.exitcode or 0)
         kind, value = self._answer
         if kind == "error":
             raise value
         return value
 
 
+def _unheard(exit_code: int) -> ClosedLoopError:
+    if exit_code > 0:
+        return ClosedLoopError("the engine failed by a fault of this program, told above; it went dark and closed")
+    return DeviceError(
+        f"the engine died (exit code {exit_code}); the stimulator goes dark by its lease, and all readings up to then "
+        "are in the recording"
+    )
+
+
 def _serve(work: Callable[..., Any], control: Connection, args: tuple[Any, ...]) -> None:
     """The engine process: Ctrl-C is the parent's to hear, and comes as a stop over the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        control.send(("result", work(control, *args)))
+        answer: tuple[str, Any] = ("result", work(control, *args))
     except ClosedLoopError as error:
-        control.send(("error", error))
+        answer = ("error", error)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody is left to hear it
+        control.send(answer)

@@ -84,13 +84,9 @@ class Link:
         self.port.write(b"\0")  # ends whatever half frame the line may hold
         while (now := time.monotonic()) < deadline:
             self.send(wire.Identify())
-            until = min(deadline, now + _ASK_EVERY_S)
-            while (left := until - time.monotonic()) > 0:
-                if not wait([self.port], left):
-                    continue
-                for message in self.decode(self.port.read()):
-                    if isinstance(message, wire.Identity):
-                        return message
+            identity, _ = self._first(wire.Identity, min(deadline, now + _ASK_EVERY_S))
+            if identity is not None:
+                return identity
         if self.unknown:
             raise DeviceError(
                 f"{self.port.name}: a board answers in another wire version; put this program's firmware on it"
@@ -99,21 +95,31 @@ class Link:
             f"{self.port.name}: no answer within {within_s:g} s; is it the right port, with our firmware on the board?"
         )
 
-    def expect(self, kind: type[M], within_s: float = ANSWER_WITHIN_S) -> tuple[M, list[wire.Message]]:
-        """Wait for one kind of message; it, and what came behind it in the same read.
+    def request(
+        self, question: wire.Message, kind: type[M], within_s: float = ANSWER_WITHIN_S
+    ) -> tuple[M, list[wire.Message]]:
+        """Ask, again and again, until one kind of message comes; it, and what came behind it in the same read.
 
         Raises:
             DeviceError: it did not come.
         """
         deadline = time.monotonic() + within_s
-        while (left := deadline - time.monotonic()) > 0:
+        while (now := time.monotonic()) < deadline:
+            self.send(question)
+            answer, behind = self._first(kind, min(deadline, now + _ASK_EVERY_S))
+            if answer is not None:
+                return answer, behind
+        raise DeviceError(f"{self.port.name}: the board answers, but sends no {kind.__name__}; reset it and try again")
+
+    def _first(self, kind: type[M], until_s: float) -> tuple[M | None, list[wire.Message]]:
+        while (left := until_s - time.monotonic()) > 0:
             if not wait([self.port], left):
                 continue
             messages = self.decode(self.port.read())
             for at, message in enumerate(messages):
                 if isinstance(message, kind):
                     return message, messages[at + 1 :]
-        raise DeviceError(f"{self.port.name}: the board answers, but sends no {kind.__name__}; reset it and try again")
+        return None, []
 
     def close(self) -> None:
         """Close the port; twice does no harm."""

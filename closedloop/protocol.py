@@ -79,13 +79,14 @@ class Protocol(Model):
             limits: those in force.
             full_power_mw: the rig's power at the tip at full level; None without calibration.
         """
+        known = self.light.power is None or full_power_mw is not None
         return Plan(
             features=self.features,
             detector=self.detector,
             policy=self.policy,
             quality=self.quality,
             train=self.light,
-            level=command(self.light, full_power_mw).level,
+            level=command(self.light, full_power_mw).level if known else 0,  # unknown: no limit can be judged by it
             limits=limits,
             warm_up_s=self.warm_up,
             recovery_s=self.recovery,

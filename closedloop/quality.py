@@ -9,7 +9,7 @@ units are treated alike:
     flat        one and the same count for `flat_after`
     unplugged   the signal or the control fell by more than `largest_step` below its own slow level
     jump        ... or rose by as much
-    no_signal   nothing but white noise within `presence_window`: no fibre, or no light in it
+    no_signal   nothing but white noise so far, judged by windows of `presence_window`: no fibre, or no light in it
 
 A veto lasts until its cause has been gone for `settle`. A higher level that stays is accepted after `settle` and
 everything learned before is forgotten (a fibre was plugged in); a lower one never is (it was unplugged). Measured on a
@@ -52,7 +52,7 @@ class Quality(Model):
         None,
         ge=10,
         le=_BLOCKS * _BLOCK_S,
-        description="Ask for structure beyond white noise within this long before anything may fire.",
+        description="Nothing may fire before two windows of this length in a row show more than white noise.",
     )
 
 
@@ -75,6 +75,7 @@ MEMORY = np.dtype(
         ("block_sum", "f8"),
         ("block_count", "i8"),
         ("blocks", "i8"),
+        ("windows", "i8"),
         ("ring", "f8", (_BLOCKS,)),
         ("present", "u1"),
         ("started", "u1"),
@@ -142,31 +143,35 @@ def _average(memory: Any, p: Any, signal: float, control: float) -> None:
 
 
 @kernel
+def _has_structure(ring: Any, blocks: int) -> bool:
+    """Von Neumann ratio of block means: about 1 for white noise, far less for anything slow."""
+    mean = 0.0
+    for i in range(blocks):
+        mean += ring[i] / blocks
+    spread, steps = 0.0, 0.0
+    for i in range(blocks):
+        spread += (ring[i] - mean) ** 2
+        if i > 0:
+            steps += (ring[i] - ring[i - 1]) ** 2
+    return steps < _WHITE * 2.0 * spread
+
+
+@kernel
 def _look_for_structure(memory: Any, p: Any, signal: float) -> None:
-    """Von Neumann ratio of block means over the window: about 1 for white noise, far less for anything slow."""
+    """Two windows in a row must show it: a switch-on step alone, or chance, makes one."""
     memory.block_sum += signal
     memory.block_count += 1
     if memory.block_count < p.block_readings:
         return
-    memory.ring[memory.blocks % _BLOCKS] = memory.block_sum / memory.block_count
-    memory.blocks += 1
+    memory.ring[memory.blocks] = memory.block_sum / memory.block_count
     memory.block_sum = 0.0
     memory.block_count = 0
-    n = p.window_blocks
-    if memory.blocks < n:
+    memory.blocks += 1
+    if memory.blocks < p.window_blocks:
         return
-    mean = 0.0
-    for i in range(n):
-        mean += memory.ring[(memory.blocks - 1 - i) % _BLOCKS]
-    mean /= n
-    spread = 0.0
-    steps = 0.0
-    for i in range(n):
-        here = memory.ring[(memory.blocks - 1 - i) % _BLOCKS]
-        spread += (here - mean) ** 2
-        if i > 0:
-            steps += (here - memory.ring[(memory.blocks - i) % _BLOCKS]) ** 2
-    if steps < _WHITE * 2.0 * spread:
+    memory.windows = memory.windows + 1 if _has_structure(memory.ring, memory.blocks) else 0
+    memory.blocks = 0
+    if memory.windows >= 2:
         memory.present = 1
 
 

@@ -225,7 +225,7 @@ def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, na
             time.monotonic_ns,
         )
         try:
-            controller.daq_messages(list(early), time.monotonic_ns())
+            controller.daq_messages(early, time.monotonic_ns())
             ending = conduct(Acquisition(controller, daq, stimulator), controller, writer.sync, control)
         except Exception as problem:
             controller.end("failed", f"{type(problem).__name__}: {problem}")
@@ -290,6 +290,6 @@ def _outcome(controller: Controller, daq: Link, stimulator: Link | None) -> dict
         "sent": controller.sent_by_board,
         "repeated": controller.counter.repeated,
         "damaged_frames": daq.damaged + (stimulator.damaged if stimulator else 0),
-        "unanswered_trains": controller.outstanding,
+        "unfinished_trains": controller.outstanding,
         "statistics": {name: s._asdict() for name, s in controller.statistics.items()},
     }

@@ -11,6 +11,7 @@ from sessions import command
 
 from closedloop.analysis.replay import replay
 from closedloop.analysis.summary import missing, percentiles
+from closedloop.limits import effective
 from closedloop.loop import VALID
 from closedloop.protocol import load_protocol
 
@@ -102,3 +103,10 @@ def test_missing_readings_are_counted_by_the_board_or_by_the_jumps() -> None:
 def test_percentiles_of_nothing_are_nothing() -> None:
     assert percentiles([]) is None
     assert percentiles([1.0, 2.0, 3.0]) == {"p50": 2.0, "p99": 2.98, "p99_9": 2.998, "max": 3.0}
+
+
+def test_a_power_without_calibration_is_not_taken_for_full_power_in_a_replay() -> None:
+    protocol = load_protocol("demo", ["limits.level=60 %"])
+    limits = effective(protocol.limits, lease_s=0.25)
+    assert protocol.plan(limits, 10.0).level == round(0.5 * 65_535)
+    assert protocol.plan(limits, None).level == 0

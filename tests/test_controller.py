@@ -46,6 +46,25 @@ def test_arming_waits_for_the_warm_up_and_happens_once() -> None:
     assert ran.controller.phase is Phase.RUNNING
 
 
+def test_an_arm_that_is_not_confirmed_ends_the_session_in_the_dark() -> None:
+    ran = session()
+    ran.to_stimulator.wear = lambda data: b"" if _holds(data, wire.Arm) else data
+    ran.run(30)
+    assert ran.controller.ending is not None
+    assert ran.controller.ending.how == "device_lost"
+    assert "does not confirm" in ran.controller.ending.reason
+    assert ran.stimulator.state is State.DISARMED
+    assert len([m for m in ran.to_stimulator.sent if isinstance(m, wire.Arm)]) == 1
+
+
+def test_a_stream_that_begins_anew_is_not_taken_for_the_old_one() -> None:
+    ran = session().run(12)
+    ran.to_daq.send(wire.StreamStart(0))
+    ran.run(13)
+    assert ran.controller.ending is not None
+    assert "anew" in ran.controller.ending.reason
+
+
 def test_heartbeats_are_sent_because_readings_arrive_and_name_them() -> None:
     ran = session().run(10)
     beats = [m.seq for m in ran.to_stimulator.sent if isinstance(m, wire.Heartbeat)]

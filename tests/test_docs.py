@@ -101,8 +101,12 @@ def dotted_names() -> list[str]:
     """`module.name` and `module.Class.method`, where the first part is a module of ours and not a file or a field."""
     names = {name for text in TEXTS.values() for name in re.findall(r"`(\w+(?:\.\w+)+)`", text)}
     ours = {path.stem for path in (ROOT / "closedloop").iterdir()}
-    others = {f"limits.{field}" for field in Limits.model_fields} | {"readings.table"}
-    return sorted(name for name in names - others if name.partition(".")[0] in ours and not name.endswith(".py"))
+    others = {f"limits.{field}" for field in Limits.model_fields}
+    return sorted(
+        name
+        for name in names - others
+        if name.partition(".")[0] in ours and not name.endswith((".py", ".yaml", ".table"))
+    )
 
 
 @pytest.mark.parametrize("name", dotted_names())

@@ -162,9 +162,12 @@ def test_a_fibre_plugged_in_late_begins_anew_at_its_own_level() -> None:
 
 
 def test_white_noise_alone_is_taken_for_an_unplugged_fibre_where_presence_is_asked_for() -> None:
-    asked = Quality(settle=1.0, presence_window=20.0)
+    asked = Quality(settle=1.0, presence_window=10.0)
     rows = readings(with_events(noise(60), [40.0]))
     assert refusals(steps_of(rows, quality=asked)) == ["NO_SIGNAL"]
+    step = noise(60)
+    step[:200] *= 1.1  # the LEDs have just been switched on: one window with a step in it is not enough
+    assert fired_s(readings(step), steps_of(readings(with_events(step, [40.0])), quality=asked)) == []
     slow = 1 + 0.02 * np.sin(np.arange(6000) / 300)
     alive = readings(with_events(noise(60) * slow, [40.0], size=0.2))
     assert fired_s(alive, steps_of(alive, quality=asked)) == [40.0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -26,8 +27,8 @@ from closedloop.readings import FLAG_LIGHT, FLAG_NO_CONTROL, READING, Stream
 from closedloop.simulation import Simulation
 from closedloop.simulation.faults import Faults, Line
 from closedloop.simulation.pace import Drift, Pace
-from closedloop.simulation.rig_process import WINDOW
-from closedloop.simulation.truth import read
+from closedloop.simulation.rig_process import WINDOW, Order, Rig
+from closedloop.simulation.truth import Truth, read
 from closedloop.simulation.virtual_rig import VirtualRig, start
 
 HAS_PTY = os.name == "posix"
@@ -199,8 +200,9 @@ def test_a_fast_recording_waits_for_a_host_that_does_not_follow(bench: Any) -> N
     assert 20 < seqs[-1] <= WINDOW + 1 + waited_s * 100 + 5
 
 
-def test_a_fast_recording_leaves_a_dead_host_its_lease_in_the_light_no_longer_than_the_wall_would(bench: Any) -> None:
-    b = bench(stream=recording(600.0), speed=100.0)
+def test_a_fast_recording_gives_a_silent_host_half_its_lease_in_wall_time_and_then_goes_dark(bench: Any) -> None:
+    """At 15 Hz the window of readings outlasts the lease: by that alone light would end in 2.5 ms of wall time."""
+    b = bench(stream=recording(600.0, rate_hz=15.0), speed=100.0)
     b.daq.say(wire.StreamStart(0))
     b.daq.until(wire.Reading)
     b.arm()
@@ -396,7 +398,33 @@ def test_what_cannot_be_simulated_is_refused_before_anything_starts() -> None:
         start(Simulation(), rate_hz=100, seed=1, stream=recording(1.0), speed=0)
 
 
-# Pace and wear, without a process
+# One turn, pace and wear, without a process
+
+
+def test_a_heartbeat_found_on_waking_after_the_lease_counts_and_one_that_is_not_there_does_not() -> None:
+    rig = Rig(Order(Simulation(), 100.0, 1, recording(1.0), 1.0, None), Truth(None))
+    assert rig.stimulator_cable.port is not None
+    port = Port(rig.stimulator_cable.port.name, 500_000)
+    port.write(b"".join(encode(wire.pack(m)) for m in (LIMITS, wire.Arm())))
+    deadline = time.monotonic() + PATIENCE_S
+    while rig.stimulator.state is not wire.State.ARMED and time.monotonic() < deadline:
+        rig.turn()
+    ends_us = rig.stimulator.lease_until_us
+    assert ends_us is not None
+    port.write(encode(wire.pack(wire.Heartbeat(1))))
+    assert select.select([rig.stimulator_cable.port], [], [], PATIENCE_S)[0]
+
+    rig._listen(ends_us + 5_000)
+    rig._let_time_pass(ends_us + 5_000)
+    assert rig.stimulator.state is wire.State.ARMED
+    assert rig.stimulator.lease_until_us == ends_us - 1 + LIMITS.lease_ms * 1000
+
+    rig._listen(ends_us * 2)
+    rig._let_time_pass(ends_us * 2)
+    assert rig.stimulator.state is wire.State.TRIPPED
+    port.close()
+    rig.daq_cable.unplug()
+    rig.stimulator_cable.unplug()
 
 
 def test_at_speed_one_device_time_is_wall_time() -> None:

@@ -90,6 +90,7 @@ class VirtualSession:
         self.controller = Controller(orders, loop, self.to_daq, stimulator, self.notebook, lambda: self.now_us * 1000)
         self.to_daq.board.take_output()
         self.to_daq.send(wire.StreamStart(0))
+        self.to_daq.hear()  # the settings, which are the session's to hear and not the controller's
         self.host_stopped = False
 
     def run(self, until_s: float) -> VirtualSession:

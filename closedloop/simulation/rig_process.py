@@ -74,7 +74,7 @@ class Rig:
         return Cable(open_port(simulation.transport), simulation.faults, f"{self._order.seed} {name}")
 
     def turn(self) -> None:
-        """Wait, listen, let time pass, speak, and write down what really happened."""
+        """Wait, listen, let time pass, write down what really happened, and speak."""
         fast_until_us = self._fast_until_us()
         wake_ns = self._wake_ns(fast_until_us)
         self._wait(wake_ns)
@@ -85,8 +85,8 @@ class Rig:
         now_us = self._pace.advance(wall_ns, fast_until_us)
         self._listen(now_us)
         self._let_time_pass(now_us)
+        self._witness.look(now_us, self._drift.daq_us)  # before a word is said: what a host heard of is in the truth
         self._speak()
-        self._witness.look(now_us, self._drift.daq_us)
 
     def obey(self, command: str) -> None:
         """One of `virtual_rig`'s commands; they are the hands at the rig."""

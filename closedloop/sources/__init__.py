@@ -23,8 +23,8 @@ class Source(Part):
         """
         raise NotImplementedError
 
-    def start(self, link: Link) -> tuple[wire.StreamSettings, list[wire.Reading]]:
-        """Start the stream; what the device will really send, and readings that came with the answer.
+    def start(self, link: Link) -> tuple[wire.StreamSettings, list[wire.Message]]:
+        """Start the stream; what the device will really send, and what came behind that answer.
 
         Raises:
             DeviceError: the device did not answer.

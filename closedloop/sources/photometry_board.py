@@ -36,11 +36,9 @@ class PhotometryBoard(Source):
             raise
         return link
 
-    def start(self, link: Link) -> tuple[wire.StreamSettings, list[wire.Reading]]:
+    def start(self, link: Link) -> tuple[wire.StreamSettings, list[wire.Message]]:
         """Ask for the rig's rate; a board that plays a recording has its own."""
-        link.send(wire.StreamStart(round(self.rate * 1000)))
-        settings, behind = link.expect(wire.StreamSettings)
-        return settings, [message for message in behind if isinstance(message, wire.Reading)]
+        return link.request(wire.StreamStart(round(self.rate * 1000)), wire.StreamSettings)
 
 
 class ReadingCounter:

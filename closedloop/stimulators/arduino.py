@@ -32,8 +32,7 @@ class Arduino(Stimulator):
         try:
             link.handshake(wire.Board.STIMULATOR)
             link.send(wire.Dark())
-            link.send(limits)
-            answer, _ = link.expect(wire.LimitsSet)
+            answer, _ = link.request(limits, wire.LimitsSet)
             if answer.crc != crc32(wire.pack(limits)):
                 raise DeviceError(f"{port_name}: the stimulator keeps other limits than it was given; reset it")
         except DeviceError:
