@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -133,8 +134,7 @@ def run(request: Request, look: Callable[[Path], None] = lambda _: None) -> Outc
         DeviceError: a device could not be opened, or the engine was killed.
     """
     refuse(request)
-    folder = create(request.out, request.subject, datetime.now().astimezone())
-    with _ports(request, folder) as ports:
+    with _folder(request) as folder, _ports(request, folder) as ports:
         engine = EngineProcess(_conduct, _for_engine(request), folder, ports, _names(request))
         interrupted = False
         while True:
@@ -145,6 +145,17 @@ def run(request: Request, look: Callable[[Path], None] = lambda _: None) -> Outc
             except KeyboardInterrupt:
                 interrupted = True
                 engine.stop("interrupted")
+
+
+@contextlib.contextmanager
+def _folder(request: Request) -> Iterator[Path]:
+    """A new session folder; taken away again if the session never began."""
+    folder = create(request.out, request.subject, datetime.now().astimezone())
+    try:
+        yield folder
+    finally:
+        if not (folder / "header.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _for_engine(request: Request) -> Request:

@@ -236,3 +236,4 @@ def test_a_port_that_is_not_there_is_exit_3(tmp_path: Path, capsys: pytest.Captu
     ran = command(capsys, "run", "demo", "--rig", "arduino_uno", "--headless", "--json", "--out", tmp_path)
     assert ran.code == 3
     assert "/dev/ttyACM" in ran.said
+    assert list(tmp_path.glob("sub-*/*")) == []  # a session that never began leaves no folder
