@@ -10,10 +10,11 @@ from plans import noise, with_events
 from sessions import command
 
 from closedloop.analysis.replay import replay
-from closedloop.analysis.summary import missing, percentiles
+from closedloop.analysis.summary import lit_s, missing, percentiles
 from closedloop.limits import effective
 from closedloop.loop import VALID
 from closedloop.protocol import load_protocol
+from closedloop.recording import Event
 
 EVENTS = [25.0, 40.0]
 
@@ -98,6 +99,14 @@ def test_missing_readings_are_counted_by_the_board_or_by_the_jumps() -> None:
     assert missing(seq, 9) == 4
     assert missing(np.array([2**32 - 1, 1], dtype=np.uint32), None) == 2**32 - 1 + 1
     assert missing(seq[:0], None) == 0
+
+
+def test_a_train_whose_end_was_never_heard_counts_as_run_to_its_end() -> None:
+    def event(kind: str, train: int, value: float | None) -> Event:
+        return Event(0, 0, kind, train, None, value, None, 0)
+
+    heard = [event("light_on", 1, 300.0), event("light_off", 1, 150_000.0), event("light_on", 2, 300.0)]
+    assert lit_s(heard, {"on_us": 200_000, "pulses": 2, "ramp_off_us": 100_000}) == pytest.approx(0.15 + 0.5)
 
 
 def test_percentiles_of_nothing_are_nothing() -> None:

@@ -23,8 +23,7 @@ def summarise(recording: Recording) -> dict[str, Any]:
     outcome = recording.summary or {"ended": "broken_off", "reason": "the engine did not close the session"}
     counted = count_steps(rows, header["decisions"])
     refused = Counter(e.reason for e in events if e.kind == "refused")
-    lit = [e for e in events if e.kind == "light_on"]
-    on_s = sum((e.value or 0) for e in events if e.kind == "light_off") / 1e6
+    on_s = lit_s(events, header["command"])
     power_mw = header["tip_mw"]
     return {
         "session": str(recording.folder),
@@ -43,7 +42,7 @@ def summarise(recording: Recording) -> dict[str, Any]:
         "refused": dict(sorted(refused.items())),
         "trains": {
             "commanded": sum(e.kind == "command" for e in events),
-            "delivered": len(lit),
+            "delivered": sum(e.kind == "light_on" for e in events),
             "on_s": on_s,
             "energy_mj": None if power_mw is None else on_s * power_mw,
         },
@@ -54,6 +53,14 @@ def summarise(recording: Recording) -> dict[str, Any]:
         "ended": outcome["ended"],
         "reason": outcome["reason"],
     }
+
+
+def lit_s(events: Sequence[Event], command: dict[str, int]) -> float:
+    """Seconds of light as the board told; a train whose end was never heard counts as if it had run to its end."""
+    told = {e.train: e.value or 0.0 for e in events if e.kind == "light_off"}
+    planned_us = command["on_us"] * command["pulses"] + command["ramp_off_us"]
+    unheard = [e for e in events if e.kind == "light_on" and e.train not in told]
+    return (sum(told.values()) + planned_us * len(unheard)) / 1e6
 
 
 def count_steps(steps: Steps, decisions: Sequence[str]) -> dict[str, Any]:
