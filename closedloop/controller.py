@@ -245,6 +245,7 @@ class Controller:
         self._log.event("light_on", now_ns, self._daq_ticks(on_ns), train=started.train, value=latency_us)
 
     def _on_fired(self, fired: wire.Fired, now_ns: int) -> None:
+        self._on_started(wire.Started(fired.train, fired.on_ticks), now_ns)  # if its own message was lost
         if self._commanded.pop(fired.train, None) is None:
             return
         ticks = self._daq_ticks(self._times.host_ns(STIMULATOR, fired.off_ticks))

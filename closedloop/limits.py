@@ -96,7 +96,7 @@ MEMORY = np.dtype(
     [("count", "i8"), ("start", "i8", (_KEPT,)), ("end", "i8", (_KEPT,)), ("lit", "i8", (_KEPT,))], align=True
 )
 PARAMETERS = np.dtype(
-    [(name, "i8") for name in ("on_us", "lit_us", "span_us", "level")]
+    [(name, "i8") for name in ("on_us", "lit_us", "span_us", "first_pulse_us", "level")]
     + [("limit_" + name, "i8") for name in wire.Limits._fields],
     align=True,
 )
@@ -176,7 +176,8 @@ def _seconds(us: int) -> str:
 
 def parameters(train: Train, level: int, limits: wire.Limits) -> Any:
     """One PARAMETERS record: what one train costs, and what is allowed. The ramp is light of the last pulse."""
-    return np.array([(train.on_us + train.ramp_off_us, train.lit_us, train.span_us, level, *limits)], PARAMETERS)
+    longest_us = train.on_us + train.ramp_off_us
+    return np.array([(longest_us, train.lit_us, train.span_us, train.first_pulse_us, level, *limits)], PARAMETERS)
 
 
 @kernel
@@ -212,10 +213,12 @@ def refusal(memory: Any, p: Any, ticks: int) -> int:
         return Refusal.OFF_TIME.value
     if _trains_since(memory, ticks - 60_000_000) >= p.limit_trains_per_minute:
         return Refusal.TRAIN_RATE.value
-    end = ticks + p.span_us
-    if _lit_since(memory, end - p.limit_short_window_ms * 1000) + p.lit_us > p.limit_short_on_ms * 1000:
+    # The sum of a window is largest at some pulse's end. All of this train, and all that the window of its first
+    # pulse's end still holds, is at least that, and the same for a train of one pulse.
+    fall = ticks + p.first_pulse_us
+    if _lit_since(memory, fall - p.limit_short_window_ms * 1000) + p.lit_us > p.limit_short_on_ms * 1000:
         return Refusal.DUTY_SHORT.value
-    if _lit_since(memory, end - p.limit_long_window_ms * 1000) + p.lit_us > p.limit_long_on_ms * 1000:
+    if _lit_since(memory, fall - p.limit_long_window_ms * 1000) + p.lit_us > p.limit_long_on_ms * 1000:
         return Refusal.DUTY_LONG.value
     return 0
 

@@ -77,3 +77,8 @@ class Train(Model):
     def span_us(self) -> int:
         """From first light to last, ramp included, in microseconds."""
         return (self.count - 1) * self.period_us + self.on_us + self.ramp_off_us
+
+    @property
+    def first_pulse_us(self) -> int:
+        """From first light to the end of the first pulse, a ramp included if it is the only one, in microseconds."""
+        return self.span_us if self.count == 1 else self.on_us

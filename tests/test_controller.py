@@ -187,6 +187,15 @@ def _holds(data: bytes, kind: type) -> bool:
     return any(isinstance(wire.unpack(p), kind) for p in framing.Decoder().feed(data))
 
 
+def test_a_lost_started_message_does_not_hide_delivered_light() -> None:
+    ran = session().run(14.5)
+    ran.to_stimulator.wear = lambda data: b"" if _holds(data, wire.Started) else data
+    ran.run(17)
+    lit = [e for e in ran.notebook.events if e["kind"] in ("light_on", "light_off")]
+    assert [e["kind"] for e in lit] == ["light_on", "light_off"]
+    assert ran.notebook.kinds("refused") == []
+
+
 def test_stop_is_dark_at_once_and_cuts_the_train() -> None:
     ran = session(train=Train(on=0.9)).run(15.1)
     ran.controller.end("stopped", "by hand")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from plans import NANO_UNITS, RATE_HZ, noise, plan, readings, with_events
 
+from closedloop import limits as host_limits
 from closedloop.features.isosbestic import Isosbestic
 from closedloop.features.lowpass import Lowpass
 from closedloop.loop import DETECTED, HIGH, PLANNED, RESTARTED, VALID, Loop, Steps
@@ -190,6 +191,18 @@ def test_limits_refuse_with_their_reason() -> None:
     assert refusals(steps_of(rows, limits=short)) == ["NONE", "NONE", "DUTY_SHORT", "DUTY_SHORT"]
     assert set(refusals(steps_of(rows, limits=plan().limits._replace(on_us=1000)))) == {"ON_TIME"}
     assert set(refusals(steps_of(rows, limits=plan().limits._replace(level=1000)))) == {"LEVEL"}
+
+
+def test_the_duty_of_a_long_train_counts_what_its_first_pulse_still_meets() -> None:
+    limits = plan().limits._replace(short_on_ms=2000)
+    ledger = np.zeros(1, host_limits.MEMORY)[0]
+    one = host_limits.parameters(Train(on=0.5), 65_535, limits)[0]
+    for second in (0, 1, 2):
+        assert host_limits.refusal(ledger, one, second * 1_000_000) == 0
+        host_limits.spend(ledger, one, second * 1_000_000)
+    two = host_limits.parameters(Train(on=0.6, period=59.0, count=2), 65_535, limits)[0]
+    assert host_limits.refusal(ledger, two, 30_000_000) == Refusal.DUTY_SHORT
+    assert host_limits.refusal(ledger, two, 63_000_000) == 0
 
 
 @pytest.mark.parametrize("value", [0, 1, -1, 2**31 - 1, -(2**31 - 1)])

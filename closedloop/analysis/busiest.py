@@ -74,14 +74,12 @@ def _earliest(starts: list[int], ends: list[int], train: Train, start: int, limi
         start = max(start, starts[-limits.trains_per_minute] + _MINUTE_US)
     windows = (limits.short_window_ms, limits.short_on_ms), (limits.long_window_ms, limits.long_on_ms)
     for window_ms, on_ms in windows:
-        end = start + train.span_us
-        since = end - window_ms * 1000
+        since = start + train.first_pulse_us - window_ms * 1000
         while (excess := _lit_since(ends, train.lit_us, since) + train.lit_us - on_ms * 1000) > 0:
             oldest = ends[bisect_right(ends, since)]
             counted = min(train.lit_us, oldest - since)
             since = oldest - max(0, counted - excess)  # always later than before: less of the oldest is left
-        end = since + window_ms * 1000
-        start = end - train.span_us
+        start = since + window_ms * 1000 - train.first_pulse_us
     return start
 
 
