@@ -16,20 +16,18 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from closedloop import wire
+from closedloop.deliveries import Deliveries
 from closedloop.errors import DeviceError
 from closedloop.limits import Command
 from closedloop.logbook import Logbook, Recorder
 from closedloop.loop import VALID, WARM, Loop, Steps, told
 from closedloop.readings import Readings
 from closedloop.sources.photometry_board import ReadingCounter
-from closedloop.timekeeper import Timekeeper
+from closedloop.timekeeper import DAQ, STIMULATOR, Timekeeper
 from closedloop.train import Refusal
-
-DAQ, STIMULATOR = "daq", "stimulator"
 
 _HEARTBEAT_US = 10_000  # of sample time between heartbeats
 _STALE_NS = 100_000_000  # a reading that comes this much later than the quickest is too old to act on
-_UNANSWERED_NS = 500_000_000
 _ARMING_NS = 2_000_000_000
 _SILENT_NS = 2_000_000_000
 _SILENT_PERIODS = 20
@@ -77,14 +75,6 @@ class Orders:
     input_names: tuple[str, ...] = ()
 
 
-@dataclass
-class _Commanded:
-    """A train that was sent and is not over."""
-
-    at_ns: int
-    started: bool = False
-
-
 class Controller:
     """Decides nothing that the loop does not decide, and forgets nothing that the boards report."""
 
@@ -109,14 +99,14 @@ class Controller:
         self._log = Logbook(recorder, orders.input_names)
         self._times = Timekeeper(tuple(self._boards), real_time=orders.real_time)
         self._now_ns = now_ns
-        self._commanded: dict[int, _Commanded] = {}
+        self._deliveries = Deliveries(self._log, self._times, self.counter)
         self._last_reading_ns: int | None = None
         self._next_heartbeat = 0
         self._asked_to_arm_ns = 0
         self._answers: dict[type[Any], Callable[[Any, int], None]] = {
-            wire.Started: self._on_started,
-            wire.Fired: self._on_fired,
-            wire.Refused: self._on_refused,
+            wire.Started: self._deliveries.on_started,
+            wire.Fired: self._deliveries.on_fired,
+            wire.Refused: self._deliveries.on_refused,
             wire.Trip: self._on_trip,
             wire.Status: self._on_status,
         }
@@ -183,7 +173,7 @@ class Controller:
         c = self._orders.command
         self._tell(wire.Fire(train, c.on_us, c.period_us, c.pulses, c.level, c.ramp_off_us, scheduled=0, start=0))
         sent_ns = self._now_ns()
-        self._commanded[train] = _Commanded(sent_ns)
+        self._deliveries.command(train, sent_ns)
         return sent_ns
 
     def _prove_life(self, readings: Readings) -> None:
@@ -224,45 +214,16 @@ class Controller:
             self.phase = Phase.RUNNING
             self._log.note("armed", "the stimulator is armed", now_ns)
         elif status.state == wire.State.TRIPPED or self.phase is Phase.ARMING:
-            self._trip(_named(wire.Reason, status.reason), now_ns)
+            self._trip(wire.named(wire.Reason, status.reason), now_ns)
 
     def _on_trip(self, trip: wire.Trip, now_ns: int) -> None:
-        self._trip(_named(wire.Reason, trip.reason), now_ns)
+        self._trip(wire.named(wire.Reason, trip.reason), now_ns)
 
     def _trip(self, reason: str, now_ns: int) -> None:
         if self.ending is not None:
             return
         self._log.event("trip", now_ns, reason=reason)
         self.end("tripped", f"the stimulator tripped: {reason}")
-
-    def _on_started(self, started: wire.Started, now_ns: int) -> None:
-        train = self._commanded.get(started.train)
-        if train is None or train.started:
-            return
-        train.started = True
-        on_ns = self._times.host_ns(STIMULATOR, started.on_ticks)
-        latency_us = None if on_ns is None else (on_ns - train.at_ns) / 1000
-        self._log.event("light_on", now_ns, self._daq_ticks(on_ns), train=started.train, value=latency_us)
-
-    def _on_fired(self, fired: wire.Fired, now_ns: int) -> None:
-        self._on_started(wire.Started(fired.train, fired.on_ticks), now_ns)  # if its own message was lost
-        if self._commanded.pop(fired.train, None) is None:
-            return
-        ticks = self._daq_ticks(self._times.host_ns(STIMULATOR, fired.off_ticks))
-        reason = _named(wire.Reason, fired.reason) if fired.reason else None
-        self._log.event("light_off", now_ns, ticks, train=fired.train, reason=reason, value=float(fired.lit_us))
-
-    def _on_refused(self, refused: wire.Refused, now_ns: int) -> None:
-        if self._commanded.pop(refused.train, None) is None:
-            return
-        reason = _named(wire.Reason, refused.reason)
-        self._log.event("refused", now_ns, train=refused.train, reason=reason, text="by the stimulator")
-
-    def _daq_ticks(self, host_ns: int | None) -> int | None:
-        """Ticks since the first reading at a host time near the last one; None where it cannot be known."""
-        last = self._log.ticks
-        since = None if host_ns is None else self._times.ticks_since(DAQ, self.counter.first_ticks + last, host_ns)
-        return None if since is None else last + since
 
     # Both boards
 
@@ -272,7 +233,7 @@ class Controller:
         elif isinstance(message, wire.Statistics):
             self.statistics[board] = message
         elif isinstance(message, wire.Identity):
-            cause = _named(wire.ResetCause, message.reset_cause).replace("_", " ")
+            cause = wire.named(wire.ResetCause, message.reset_cause).replace("_", " ")
             self.end("device_lost", f"the {board} board restarted in mid-session ({cause}); look at its supply")
 
     def _tell(self, message: wire.Message, board: str = STIMULATOR) -> None:
@@ -291,7 +252,7 @@ class Controller:
         """Called now and then, also while nothing arrives: clock queries, missing answers, and the silence of a DAQ."""
         for board, question in self._times.questions(now_ns).items():
             self._tell(question, board)
-        self._give_up_unanswered(now_ns)
+        self._deliveries.give_up_unanswered(now_ns)
         if self.phase is Phase.ARMING and now_ns - self._asked_to_arm_ns > _ARMING_NS:
             self.end(
                 "device_lost", "the stimulator does not confirm that it is armed; check its cable, and start again"
@@ -301,13 +262,6 @@ class Controller:
         silent_ns = max(_SILENT_NS, int(_SILENT_PERIODS / self._orders.rate_hz * 1e9))
         if now_ns - self._last_reading_ns > silent_ns:
             self.end("device_lost", f"no reading from the DAQ for {silent_ns / 1e9:g} s; check its cable and power")
-
-    def _give_up_unanswered(self, now_ns: int) -> None:
-        """A command that nobody answered was lost on the line; it is not sent again, for it would come late."""
-        lost = [n for n, c in self._commanded.items() if not c.started and now_ns - c.at_ns > _UNANSWERED_NS]
-        for train in lost:
-            del self._commanded[train]
-            self._log.event("refused", now_ns, train=train, reason="unanswered", text="the command was lost")
 
     def end(self, how: str, reason: str) -> None:
         """Dark, at once; the first cause is the one that counts."""
@@ -324,11 +278,4 @@ class Controller:
     @property
     def outstanding(self) -> int:
         """Trains commanded and not over."""
-        return len(self._commanded)
-
-
-def _named(enum: type[wire.Reason] | type[wire.ResetCause], code: int) -> str:
-    try:
-        return enum(code).name.lower()
-    except ValueError:
-        return f"unknown_{code}"
+        return self._deliveries.outstanding

@@ -5,6 +5,8 @@ from __future__ import annotations
 from closedloop import wire
 from closedloop.clock import ClockFit, tick_difference
 
+DAQ, STIMULATOR = "daq", "stimulator"  # the two boards of a rig
+
 _QUERY_NS = 983_900_000  # an odd period, so as not to beat with others
 _LEAK = 5e-4  # per ns: how fast the quickest arrival is forgotten; covers a clock 500 ppm off
 

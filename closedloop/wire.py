@@ -319,6 +319,14 @@ def unpack(payload: bytes) -> Message | None:
     return TABLE[payload[0]]._make(layout.unpack(payload)[1:])
 
 
+def named(enum: type[IntEnum], value: int) -> str:
+    """The name of a value in lower case; of one that a newer board may send, its number."""
+    try:
+        return enum(value).name.lower()
+    except ValueError:
+        return f"unknown_{value}"
+
+
 def describe() -> str:
     """All messages and their values as text: what the hash is taken of."""
     lines = [f"{number} {m.__name__} {_codes(m)}" for number, m in TABLE.items()]
