@@ -19,7 +19,6 @@ from closedloop.errors import ClosedLoopError, ConfigError, DeviceError, Tripped
 
 if TYPE_CHECKING:
     from closedloop.protocol import Protocol
-    from closedloop.readings import Stream
     from closedloop.rig import Rig
 
 _ENDINGS = {"completed": 0, "stopped": 0, "device_lost": DeviceError.exit_code, "tripped": Tripped.exit_code}
@@ -100,7 +99,7 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
 def _add_demo(commands: Any) -> None:
     parser = commands.add_parser("demo", help="the whole system on a simulated rig, without hardware")
     _add_session_options(parser)
-    parser.set_defaults(command=_run, protocol="demo", rig="simulated", demo=True)
+    parser.set_defaults(command=_run, protocol="demo", rig="simulated")
 
 
 def _add_run(commands: Any) -> None:
@@ -108,7 +107,7 @@ def _add_run(commands: Any) -> None:
     parser.add_argument("protocol", metavar="PROTOCOL")
     parser.add_argument("--rig", metavar="RIG", required=True)
     _add_session_options(parser)
-    parser.set_defaults(command=_run, demo=False)
+    parser.set_defaults(command=_run)
 
 
 def _add_check(commands: Any) -> None:
@@ -165,6 +164,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _request(options: argparse.Namespace) -> Any:
+    from closedloop.analysis.replay import read_recording
     from closedloop.session import Request
 
     protocol, rig = _configured(options)
@@ -177,7 +177,7 @@ def _request(options: argparse.Namespace) -> Any:
         seed=secrets.randbits(31) if options.seed is None else options.seed,
         subject=options.subject,
         duration_s=_duration_s(options.duration),
-        play=_read(options.play) if options.play else None,
+        play=read_recording(options.play) if options.play else None,
         speed=_speed(options.speed),
     )
 
@@ -225,12 +225,6 @@ def _speed(speed: float) -> float:
     if not 0 < speed <= 1000:
         raise ConfigError(f"--speed: must be above 0 and at most 1000 (got {speed:g})")
     return speed
-
-
-def _read(path: Path) -> Stream:
-    from closedloop.analysis.replay import read_recording
-
-    return read_recording(path)
 
 
 def _check(options: argparse.Namespace) -> int:

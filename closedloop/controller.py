@@ -103,6 +103,7 @@ class Controller:
         self._last_reading_ns: int | None = None
         self._next_heartbeat = 0
         self._asked_to_arm_ns = 0
+        self._silent_ns = max(_SILENT_NS, int(_SILENT_PERIODS / orders.rate_hz * 1e9))
         self._answers: dict[type[Any], Callable[[Any, int], None]] = {
             wire.Started: self._deliveries.on_started,
             wire.Fired: self._deliveries.on_fired,
@@ -259,9 +260,9 @@ class Controller:
             )
         if self._last_reading_ns is None:
             self._last_reading_ns = now_ns
-        silent_ns = max(_SILENT_NS, int(_SILENT_PERIODS / self._orders.rate_hz * 1e9))
-        if now_ns - self._last_reading_ns > silent_ns:
-            self.end("device_lost", f"no reading from the DAQ for {silent_ns / 1e9:g} s; check its cable and power")
+        if now_ns - self._last_reading_ns > self._silent_ns:
+            silent_s = self._silent_ns / 1e9
+            self.end("device_lost", f"no reading from the DAQ for {silent_s:g} s; check its cable and power")
 
     def end(self, how: str, reason: str) -> None:
         """Dark, at once; the first cause is the one that counts."""

@@ -39,6 +39,8 @@ class Acquisition:
         self._controller = controller
         self._daq = daq
         self._stimulator = stimulator
+        self._links = [daq] if stimulator is None else [stimulator, daq]
+        self._ports = [link.port for link in self._links]
         self._stop = threading.Event()
         self._reason = ""
         self.done, self._done = multiprocessing.Pipe(duplex=False)
@@ -76,9 +78,8 @@ class Acquisition:
     def _turn(self, timeout_s: float) -> None:
         """Wait for bytes, hand them on; the stimulator first, for what it says may be a trip."""
         controller = self._controller
-        links = [self._daq] if self._stimulator is None else [self._stimulator, self._daq]
-        ready = wait([link.port for link in links], timeout_s)
-        for link in links:
+        ready = wait(self._ports, timeout_s)
+        for link in self._links:
             if link.port in ready:
                 self._hand_on(link)
         if self._stop.is_set():
@@ -101,23 +102,19 @@ class Acquisition:
         """Dark is sent; hear how the last train ended and how many readings were sent, but not for long."""
         try:
             self._daq.send(wire.StreamStop())
-            for link in (self._daq, self._stimulator):
-                if link is not None:
-                    link.send(wire.StatisticsQuery())
+            for link in self._links:
+                link.send(wire.StatisticsQuery())
         except DeviceError:
             return
-        expected = 1 if self._stimulator is None else 2
         deadline = time.monotonic() + _FAREWELL_S
         while (left := deadline - time.monotonic()) > 0:
             self._turn(left)
             c = self._controller
-            if len(c.statistics) == expected and c.outstanding == 0 and c.sent_by_board is not None:
+            if len(c.statistics) == len(self._links) and c.outstanding == 0 and c.sent_by_board is not None:
                 return
 
 
-def conduct(
-    acquisition: Acquisition, controller: Controller, sync: Callable[[], None], control: Connection | None
-) -> Ending:
+def conduct(acquisition: Acquisition, controller: Controller, sync: Callable[[], None], control: Control) -> Ending:
     """Run until the session ends: sync once a second, and stop when told or when nobody is there to tell.
 
     Raises:
@@ -125,11 +122,11 @@ def conduct(
     """
     gc.collect()
     gc.freeze()
-    listened: list[Connection] = [acquisition.done] if control is None else [acquisition.done, control]
+    listened = [acquisition.done, control]
     acquisition.start()
     try:
         while acquisition.done not in (ready := connection.wait(listened, _SYNC_S)):
-            if ready and control is not None:
+            if ready:
                 acquisition.stop(_heard(control))
                 listened = [acquisition.done]
             sync()
@@ -162,17 +159,10 @@ class EngineProcess:
         theirs.close()
         self._answer: tuple[str, Any] | None = None
 
-    @property
-    def pid(self) -> int | None:
-        """The engine's process number."""
-        return self._process.pid
-
     def stop(self, reason: str) -> None:
         """Ask it to go dark and close; does nothing if it has ended."""
-        try:
+        with contextlib.suppress(OSError):
             self._control.send(reason)
-        except (BrokenPipeError, OSError):
-            return
 
     def wait(self, timeout_s: float) -> bool:
         """Whether it has ended, or said how it ended, within so long."""

@@ -80,13 +80,10 @@ class Link:
         Raises:
             DeviceError: no answer.
         """
-        deadline = time.monotonic() + within_s
         self.port.write(b"\0")  # ends whatever half frame the line may hold
-        while (now := time.monotonic()) < deadline:
-            self.send(wire.Identify())
-            identity, _ = self._first(wire.Identity, min(deadline, now + _ASK_EVERY_S))
-            if identity is not None:
-                return identity
+        identity, _ = self._answer(wire.Identify(), wire.Identity, within_s)
+        if identity is not None:
+            return identity
         if self.unknown:
             raise DeviceError(
                 f"{self.port.name}: a board answers in another wire version; put this program's firmware on it"
@@ -103,13 +100,19 @@ class Link:
         Raises:
             DeviceError: it did not come.
         """
+        answer, behind = self._answer(question, kind, within_s)
+        if answer is not None:
+            return answer, behind
+        raise DeviceError(f"{self.port.name}: the board answers, but sends no {kind.__name__}; reset it and try again")
+
+    def _answer(self, question: wire.Message, kind: type[M], within_s: float) -> tuple[M | None, list[wire.Message]]:
         deadline = time.monotonic() + within_s
         while (now := time.monotonic()) < deadline:
             self.send(question)
             answer, behind = self._first(kind, min(deadline, now + _ASK_EVERY_S))
             if answer is not None:
                 return answer, behind
-        raise DeviceError(f"{self.port.name}: the board answers, but sends no {kind.__name__}; reset it and try again")
+        return None, []
 
     def _first(self, kind: type[M], until_s: float) -> tuple[M | None, list[wire.Message]]:
         while (left := until_s - time.monotonic()) > 0:

@@ -70,9 +70,12 @@ class Stream:
     @property
     def duration_s(self) -> float:
         """From the first reading to the end of the last, in seconds."""
-        if len(self.readings) == 0:
-            return 0.0
-        return float(self.readings["ticks"][-1]) / 1e6 + 1 / self.rate_hz
+        return duration_s(self.readings["ticks"], self.rate_hz)
+
+
+def duration_s(ticks: npt.NDArray[np.int64], rate_hz: float) -> float:
+    """From the first reading, at tick 0, to the end of the last, in seconds of sample time; 0 of none."""
+    return float(ticks[-1]) / 1e6 + 1 / rate_hz if len(ticks) else 0.0
 
 
 def nominal_rate_mhz(ticks: npt.NDArray[np.int64]) -> int:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from closedloop.limits import Limits
+from closedloop import wire
+from closedloop.limits import Limits, impossible
 from closedloop.model import Micrometres, Millimetres, Milliwatts, Model, Nanometres, OneOf
 from closedloop.simulation import Simulation
 from closedloop.sources import Source
@@ -50,7 +51,7 @@ class Rig(Model):
 
     @model_validator(mode="after")
     def _devices_fit_together(self) -> Self:
-        problems = [*self._port_problems(), *self._lease_problems()]
+        problems = [*self._port_problems(), *self.lease_problems(self.daq.rate)]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -67,15 +68,30 @@ class Rig(Model):
             ]
         return []
 
-    def _lease_problems(self) -> list[str]:
-        least_s = _READINGS_A_LEASE / self.daq.rate
+    def lease_problems(self, rate_hz: float) -> list[str]:
+        """Why the lease is too short for readings at this rate; a played recording has its own."""
+        least_s = _READINGS_A_LEASE / rate_hz
         if self.stimulator.lease >= least_s:
             return []
         said = (
             f"stimulator.lease ({self.stimulator.lease * 1000:g} ms) is shorter than two readings at "
-            f"{self.daq.rate:g} Hz, so light could never stay on; make it {least_s * 1000:g} ms or longer"
+            f"{rate_hz:g} Hz, so light could never stay on; make it {least_s * 1000:g} ms or longer"
         )
         return [said]
+
+    def impossible(self, train: Train, in_force: wire.Limits) -> list[str]:
+        """Why every train like this one would be refused here; nothing where the rig gives no light at all.
+
+        Args:
+            train: as the protocol has it.
+            in_force: the limits.
+        """
+        if self.stimulator.wired_to is None:
+            return []
+        if self.light is None and train.power is not None:
+            said = "the rig has no calibration to set a power by; give it a light section, or use 'level'"
+            return [f"light.power: {said}"]
+        return impossible(train, self.full_power_mw, in_force)
 
     @property
     def full_power_mw(self) -> float | None:

@@ -25,13 +25,14 @@ from closedloop import wire
 from closedloop.controller import Controller, Ending, Orders
 from closedloop.engine import Acquisition, Control, EngineProcess, conduct
 from closedloop.errors import ConfigError
-from closedloop.limits import command, effective, impossible
+from closedloop.limits import command, effective
 from closedloop.link import Link
 from closedloop.loop import STEP, Loop, Steps
 from closedloop.model import digest
 from closedloop.protocol import Protocol, needs_control
 from closedloop.readings import READING, Readings, Stream
 from closedloop.recording import RecordingWriter, create, row_dtype
+from closedloop.recording.folder import HEADER
 from closedloop.rig import SIMULATED, Rig
 from closedloop.simulation import virtual_rig
 from closedloop.yaml_file import dump
@@ -100,26 +101,12 @@ def refuse(request: Request) -> None:
         problems.append("--play: only the simulated rig plays a recording; use --rig simulated")
     if request.speed != 1 and request.play is None:
         problems.append("--speed: only a played recording can be sped up; add --play RECORDING")
-    rate_hz = request.play.rate_hz if request.play else request.rig.daq.rate
-    if request.rig.stimulator.lease < 2 / rate_hz:
-        problems.append(
-            f"rig stimulator.lease: {request.rig.stimulator.lease * 1000:g} ms is less than two readings at "
-            f"{rate_hz:g} readings/s; lengthen the lease (at most {wire.CEILING.lease_ms} ms) or raise the rate"
-        )
     if request.play is not None:
+        problems += request.rig.lease_problems(request.play.rate_hz)
         problems += needs_control(request.protocol, request.play)
-    problems += _impossible_light(request)
+    problems += request.rig.impossible(request.protocol.light, request.limits)
     if problems:
         raise ConfigError(*problems)
-
-
-def _impossible_light(request: Request) -> list[str]:
-    light, full_power_mw = request.protocol.light, request.rig.full_power_mw
-    if request.rig.stimulator.wired_to is None:
-        return []
-    if light.power is not None and full_power_mw is None:
-        return ["light.power: the rig has no calibration to set a power by; give it a light section, or use 'level'"]
-    return impossible(light, full_power_mw, request.limits)
 
 
 def run(request: Request, look: Callable[[Path], None] = lambda _: None) -> Outcome:
@@ -154,7 +141,7 @@ def _folder(request: Request) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        if not (folder / "header.json").exists():
+        if not (folder / HEADER).exists():
             shutil.rmtree(folder, ignore_errors=True)
 
 

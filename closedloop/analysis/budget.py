@@ -167,10 +167,7 @@ def _held_back(protocol: Protocol, worst: Busiest) -> Iterator[str]:
 def _refusals(train: Train, rig: Rig | None, in_force: wire.Limits, kelvin: float | None) -> Iterator[str]:
     if rig is not None and rig.stimulator.wired_to is None:
         return  # there is no light to refuse
-    if rig is not None and rig.light is None and train.power is not None:
-        yield "light.power: the rig has no calibration to set a power by; give it a light section, or use 'level'"
-    else:
-        yield from limits.impossible(train, rig.full_power_mw if rig else None, in_force)
+    yield from rig.impossible(train, in_force) if rig else limits.impossible(train, None, in_force)
     if kelvin is not None and kelvin > MOST_KELVIN:
         yield f"heat: modelled warming {kelvin:.2f} K is above {MOST_KELVIN:g} K; shorten light.on or lower the power"
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from closedloop import formats, wire
-from closedloop.analysis.summary import count_steps, duration_s, missing
+from closedloop.analysis.summary import count_steps, missing
 from closedloop.errors import ConfigError
 from closedloop.limits import effective
 from closedloop.loop import STEP, Loop, Steps, told
@@ -50,7 +50,7 @@ class Replayed:
             "protocol": self.protocol.name,
             "condition": self.protocol.condition,
             "seed": self.seed,
-            "duration_s": duration_s(readings["ticks"], self.stream.rate_hz),
+            "duration_s": self.stream.duration_s,
             "rate_hz": self.stream.rate_hz,
             "readings": {"received": len(readings), "missing": missing(readings["seq"], None), "damaged_frames": 0},
             **counted,

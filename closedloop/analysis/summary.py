@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from closedloop.loop import DETECTED, Steps
+from closedloop.readings import duration_s
 from closedloop.recording import Event, Recording
 from closedloop.train import Refusal
 
@@ -74,11 +75,6 @@ def count_steps(steps: Steps, decisions: Sequence[str]) -> dict[str, Any]:
         "decisions": kinds,
         "refused": dict(sorted(refused.items())),
     }
-
-
-def duration_s(ticks: Any, rate_hz: float) -> float:
-    """From the first reading to the end of the last, in seconds of sample time."""
-    return float(ticks[-1]) / 1e6 + 1 / rate_hz if len(ticks) else 0.0
 
 
 def missing(seq: Any, sent: int | None) -> int:
