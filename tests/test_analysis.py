@@ -73,6 +73,15 @@ def test_the_csv_export_gives_every_number_back_exactly(
     assert [float(e["time_s"]) for e in events[::2]] == pytest.approx(EVENTS, abs=0.1)
 
 
+def test_a_folder_that_cannot_be_written_is_said_in_words(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    ran = command(capsys, "replay", recording, "--protocol", "demo", "--out", tmp_path / "file" / "out")
+    assert ran.code == 2
+    assert "choose another folder with --out" in ran.said
+
+
 def test_a_recording_without_control_is_refused_where_the_protocol_needs_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
