@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from closedloop.errors import RecordingError
+from closedloop.wire import Flag
 
 READING = np.dtype(
     [
@@ -23,16 +24,18 @@ READING = np.dtype(
         ("control_lit", "<i4"),  # 405 nm
         ("control_dark", "<i4"),
         ("inputs", "<u2"),  # digital inputs, bit 0 first
-        ("flags", "<u2"),  # FLAG_... below
+        ("flags", "<u2"),  # wire.Flag
     ],
     align=True,
 )
 
-FLAG_SIGNAL_SATURATED = 1
-FLAG_CONTROL_SATURATED = 2
-FLAG_DROPPED_CONVERSIONS = 4
-FLAG_LIGHT = 8  # the stimulator's TTL copy was high during this reading
-FLAG_NO_CONTROL = 16  # the device has no control channel: control is nan, not 0
+# As plain numbers, for compiled code
+FLAG_SIGNAL_SATURATED = int(Flag.SIGNAL_SATURATED)
+FLAG_CONTROL_SATURATED = int(Flag.CONTROL_SATURATED)
+FLAG_DROPPED_CONVERSIONS = int(Flag.DROPPED_CONVERSIONS)
+FLAG_LIGHT = int(Flag.LIGHT)
+FLAG_NO_CONTROL = int(Flag.NO_CONTROL)
+FLAG_TRIGGER = int(Flag.TRIGGER)
 
 COUNT_MAX = 2**31 - 1
 

@@ -28,6 +28,7 @@ class Board(IntEnum):
 
     DAQ = 1
     STIMULATOR = 2
+    BOTH = 3  # one board in both roles, on one port
 
 
 class ResetCause(IntEnum):
@@ -66,6 +67,25 @@ class Reason(IntEnum):
     HOST_DARK = 13  # the host said dark
     HOST_DISARMED = 14
     LIMITS_UNSET = 15  # no limits were set since the board started
+    GATE_CLOSED = 16  # the external gate input forbids light; it trips nothing
+
+
+class Feature(IntEnum):
+    """What a DAQ board that watches by itself compares with its threshold."""
+
+    SIGNAL = 1  # dF/F of the signal, against its own running level
+    SIGNAL_LESS_CONTROL = 2  # dF/F of the signal less dF/F of the control
+
+
+class Flag(IntEnum):
+    """Bits of a reading's flags."""
+
+    SIGNAL_SATURATED = 1
+    CONTROL_SATURATED = 2
+    DROPPED_CONVERSIONS = 4
+    LIGHT = 8  # the stimulator's TTL copy was high during this reading
+    NO_CONTROL = 16  # the device has no control channel: control is nan, not 0
+    TRIGGER = 32  # at this reading the board, watching by itself, raised its trigger line
 
 
 class Identify(NamedTuple):
@@ -133,7 +153,7 @@ class StreamEnd(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """DAQ to host: one reading. Flags as in readings.py."""
+    """DAQ to host: one reading. Flags as in `Flag`."""
 
     seq: U32
     ticks: U32
@@ -143,6 +163,34 @@ class Reading(NamedTuple):
     control_dark: I32
     inputs: U16
     flags: U16
+
+
+class StreamRefused(NamedTuple):
+    """DAQ to host: line or converter can't carry that rate; the highest that they can."""
+
+    most_mhz: U32
+
+
+class Watch(NamedTuple):
+    """Host to DAQ: watch the stream and raise the trigger line by yourself; a threshold of 0 ends that.
+
+    `threshold` and `release` are parts of the running level in 1/65536, `minimum` and `warm_up` are readings,
+    and the running level follows with a time constant of 2**`shift` readings.
+    """
+
+    feature: U8
+    shift: U8
+    threshold: U16
+    release: U16
+    minimum: U16
+    warm_up: U32
+    refractory_us: U32
+
+
+class WatchSet(NamedTuple):
+    """DAQ to host: CRC-32 of the Watch message that is now in force."""
+
+    crc: U32
 
 
 class Heartbeat(NamedTuple):
@@ -193,6 +241,7 @@ class Status(NamedTuple):
 class Fire(NamedTuple):
     """Host to stimulator: one train of light. Sent twice with one number it is delivered once.
 
+    Numbers rise, and stay below 2**31: those above are of trains that the trigger line began.
     `level` is in 1/65535 of full power; `start` is a tick, used if `scheduled` is 1.
     """
 
@@ -242,10 +291,27 @@ class Trip(NamedTuple):
     ticks: U32
 
 
+class Prepare(NamedTuple):
+    """Host to stimulator: the train that a pulse on the trigger line begins while armed; 0 pulses take it back."""
+
+    on_us: U32
+    period_us: U32
+    pulses: U16
+    level: U16
+    ramp_off_us: U32
+
+
+class Prepared(NamedTuple):
+    """Stimulator to host: CRC-32 of the Prepare message that is now in force."""
+
+    crc: U32
+
+
 Message = (
     Identify | Identity | ClockQuery | ClockReply | StatisticsQuery | Statistics
-    | StreamStart | StreamSettings | StreamStop | StreamEnd | Reading
-    | Heartbeat | Limits | LimitsSet | Arm | Disarm | Status | Fire | Started | Fired | Refused | Dark | Trip
+    | StreamStart | StreamSettings | StreamStop | StreamEnd | Reading | StreamRefused
+    | Watch | WatchSet | Heartbeat | Limits | LimitsSet | Arm | Disarm | Status | Fire | Started | Fired | Refused
+    | Dark | Trip | Prepare | Prepared
 )  # fmt: skip
 
 TABLE: dict[int, type[Message]] = {
@@ -260,6 +326,9 @@ TABLE: dict[int, type[Message]] = {
     0x12: StreamStop,
     0x13: StreamEnd,
     0x14: Reading,
+    0x15: StreamRefused,
+    0x16: Watch,
+    0x17: WatchSet,
     0x20: Heartbeat,
     0x21: Limits,
     0x22: LimitsSet,
@@ -272,9 +341,13 @@ TABLE: dict[int, type[Message]] = {
     0x29: Refused,
     0x2A: Dark,
     0x2B: Trip,
+    0x2C: Prepare,
+    0x2D: Prepared,
 }
 
-ENUMS: tuple[type[IntEnum], ...] = (Board, ResetCause, State, Reason)
+ENUMS: tuple[type[IntEnum], ...] = (Board, ResetCause, State, Reason, Feature, Flag)
+
+ON_BOARD_TRAIN = 1 << 31  # trains that the trigger line began are numbered by the board, from here on
 
 # What every stimulator board refuses to exceed whatever it is told (SCIENCE: longest pulse, rest, two duty windows).
 CEILING = Limits(
@@ -331,7 +404,7 @@ def describe() -> str:
     """All messages and their values as text: what the hash is taken of."""
     lines = [f"{number} {m.__name__} {_codes(m)}" for number, m in TABLE.items()]
     lines += [f"{e.__name__} {[(x.name, int(x)) for x in e]}" for e in ENUMS]
-    return "\n".join([*lines, f"ceiling {tuple(CEILING)}"])
+    return "\n".join([*lines, f"ceiling {tuple(CEILING)}", f"on_board_train {ON_BOARD_TRAIN}"])
 
 
 WIRE_HASH = int.from_bytes(sha256(describe().encode()).digest()[:4], "little")
@@ -370,7 +443,7 @@ def c_header() -> str:
         lines += [f"#define {_upper(enum.__name__)}_{x.name} {int(x)}" for x in enum] + [""]
     for name, value in CEILING._asdict().items():
         lines.append(f"#define CEILING_{name.upper()} {value}UL")
-    lines.append("")
+    lines += [f"#define ON_BOARD_TRAIN {ON_BOARD_TRAIN}UL", ""]
     for number, message in TABLE.items():
         lines += _struct_lines(number, message)
     return "\n".join([*lines, "#endif", ""])

@@ -17,8 +17,8 @@ from closedloop.clock import TickCounter, tick_difference
 from closedloop.framing import Decoder, encode
 from closedloop.readings import FLAG_LIGHT, FLAG_NO_CONTROL, READING, Stream
 from closedloop.simulation.daq_board import DaqBoard, Live, Playback
-from closedloop.simulation.dose import tighter
-from closedloop.simulation.stimulator_board import NEXT, StimulatorBoard
+from closedloop.simulation.interlock import NEXT, tighter
+from closedloop.simulation.stimulator_board import StimulatorBoard
 from closedloop.wire import CEILING, Reason, State
 
 LEASE_US = 250_000
@@ -133,17 +133,25 @@ def test_limits_in_force_are_the_tighter_of_asked_and_ceiling_field_by_field() -
     bench = StimulatorBench(limits=None)
     looser = wire.Limits(5_000_000, 1, 1, 60_000, 1, 600_000, 600, 5_000, 65_535)
     assert bench.say(looser) == [wire.LimitsSet(crc32(wire.pack(CEILING)))]
-    tight = wire.Limits(1_000, 5_000, 90_000, 100, 700_000, 200, 2, 50, 1_000)
+    tight = wire.Limits(1_000, 5_000, 60_000, 100, 600_000, 200, 2, 50, 1_000)
     assert bench.say(tight) == [wire.LimitsSet(crc32(wire.pack(tight)))]
-    assert tighter(looser, tight) == tight
+    assert tighter(looser) == CEILING
 
 
-def test_while_armed_limits_can_only_be_tightened() -> None:
-    bench = StimulatorBench(LIMITS._replace(on_us=500_000))
-    bench.say(LIMITS._replace(on_us=900_000))
-    assert bench.board.limits.on_us == 500_000
-    bench.say(LIMITS._replace(on_us=100_000))
-    assert bench.board.limits.on_us == 100_000
+def test_windows_are_the_boards_own_and_a_host_that_asks_for_others_hears_so() -> None:
+    bench = StimulatorBench(limits=None)
+    longer = CEILING._replace(short_window_ms=90_000)
+    [answer] = bench.say(longer)
+    assert answer == wire.LimitsSet(crc32(wire.pack(CEILING)))
+    assert answer != wire.LimitsSet(crc32(wire.pack(longer)))
+
+
+def test_while_armed_limits_do_not_change_and_the_answer_says_what_is_in_force() -> None:
+    given = LIMITS._replace(on_us=500_000)
+    bench = StimulatorBench(given)
+    for asked in (LIMITS._replace(on_us=900_000), LIMITS._replace(on_us=100_000)):
+        assert bench.say(asked) == [wire.LimitsSet(crc32(wire.pack(given)))]
+        assert bench.board.limits.on_us == 500_000
     bench.say(wire.Disarm(), LIMITS)
     assert bench.board.limits.on_us == 1_000_000
 
@@ -151,7 +159,12 @@ def test_while_armed_limits_can_only_be_tightened() -> None:
 def test_without_limits_the_board_does_not_arm() -> None:
     bench = StimulatorBench(limits=None)
     [status] = bench.say(wire.Arm())
-    assert status == wire.Status(State.DISARMED, Reason.LIMITS_UNSET, status.ticks)
+    assert status == wire.Status(State.DISARMED, Reason.LIMITS_UNSET, status.ticks)  # type: ignore[union-attr]
+    assert bench.board.state is State.DISARMED
+
+
+def test_a_lease_of_nothing_does_not_arm() -> None:
+    bench = StimulatorBench(LIMITS._replace(lease_ms=0))
     assert bench.board.state is State.DISARMED
 
 
@@ -334,10 +347,10 @@ def test_a_ramp_falls_from_the_level_to_darkness_and_counts_as_light() -> None:
     bench.say(fire(ramp_off_us=10_000))
     [fired] = bench.wait(SECOND // 10)
     levels = [level for _, level in bench.board.edges]
-    assert levels == pytest.approx([1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0])
+    assert levels == pytest.approx([1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0], abs=1e-4)
     assert bench.board.edges[-1][0] == 20_000
     assert fired.lit_us == 20_000  # type: ignore[union-attr]
-    assert bench.board.mean_level(0, 20_000) == pytest.approx((10 + 10 * 0.55) / 20)
+    assert bench.board.mean_level(0, 20_000) == pytest.approx((10 + 10 * 0.55) / 20, abs=1e-4)
 
 
 def test_a_scheduled_train_starts_at_its_tick_across_the_wrap() -> None:
@@ -389,14 +402,30 @@ def test_a_refused_train_stays_refused() -> None:
     assert bench.board.edges == []
 
 
-def test_sixty_four_answers_are_kept() -> None:
+def test_four_answers_are_kept_and_an_older_train_is_never_lit_and_never_answered() -> None:
     bench = StimulatorBench()
-    first = bench.say(fire(0, on_us=0))
-    for train in range(1, 64):
+    first = bench.say(fire(1, on_us=0))
+    for train in range(2, 5):
         bench.say(fire(train, on_us=0))
-    assert bench.say(fire(0)) == first
-    bench.say(fire(64, on_us=0))
-    assert isinstance(bench.say(fire(0))[0], wire.Started)
+    assert bench.say(fire(1)) == first
+    bench.say(fire(5, on_us=0))
+    assert bench.say(fire(1)) == []
+    assert bench.board.edges == []
+
+
+def test_a_train_that_overtook_an_older_one_keeps_it_dark() -> None:
+    bench = StimulatorBench()
+    bench.say(fire(7))
+    bench.wait(20_000)
+    assert bench.say(fire(6)) == []
+    assert len(pulses_of(bench.board)) == 1
+
+
+def test_numbers_of_the_trigger_line_are_not_the_hosts_to_give() -> None:
+    bench = StimulatorBench()
+    number = wire.ON_BOARD_TRAIN
+    assert bench.say(fire(number)) == [wire.Refused(number, Reason.BAD_REQUEST)]
+    assert isinstance(bench.say(fire(1))[0], wire.Started)
 
 
 REFUSALS = {
@@ -412,7 +441,11 @@ REFUSALS = {
     "too long with its ramp": (Reason.ON_TIME, {"on_us": 450_000, "ramp_off_us": 50_001}),
     "too strong": (Reason.LEVEL, {"level": 60_001}),
     "more than the short window holds": (Reason.DUTY_SHORT, {"on_us": 400_000, "period_us": 500_000, "pulses": 6}),
-    "more than the long window holds": (Reason.DUTY_LONG, {"on_us": 400_000, "period_us": 61_000_000, "pulses": 9}),
+    "more than the short window holds, spread over two": (
+        Reason.DUTY_SHORT,
+        {"on_us": 400_000, "period_us": 61_000_000, "pulses": 6},
+    ),
+    "shorter than an output compare can end": (Reason.BAD_REQUEST, {"on_us": 49}),
 }
 TIGHT = wire.Limits(500_000, 2_000, 60_000, 2_000, 600_000, 3_500, 3, 250, 60_000)
 
@@ -434,7 +467,7 @@ def test_a_ramp_counts_as_light_in_every_window() -> None:
 
 def test_light_counts_until_it_has_left_the_long_window_however_long_ago_the_short_one() -> None:
     bench = StimulatorBench(TIGHT)
-    for train in range(2):
+    for train in (1, 2):
         bench.say(fire(train, level=1, on_us=400_000, period_us=500_000, pulses=4))
         bench.live(62 * SECOND)
     assert bench.say(fire(8, level=1, on_us=300_001)) == [wire.Refused(8, Reason.DUTY_LONG)]
@@ -474,6 +507,7 @@ def test_refused_when_not_armed_or_with_the_interlock_open() -> None:
 
 def test_refused_too_soon_after_the_last_light() -> None:
     bench = StimulatorBench(LIMITS._replace(off_us=30_000))
+    bench.wait(28_000)  # since the start, which counts as 2 ms
     bench.say(fire(1))
     bench.wait(10_000 + 29_999)
     assert bench.say(fire(2)) == [wire.Refused(2, Reason.OFF_TIME)]
@@ -482,15 +516,16 @@ def test_refused_too_soon_after_the_last_light() -> None:
 
 
 def test_refused_above_the_trains_a_minute_in_any_minute() -> None:
+    """The first bucket leaves the ring between 60 and 61 s after its light."""
     bench = StimulatorBench(LIMITS._replace(trains_per_minute=3))
-    for train in range(3):
+    for train in range(1, 4):
         bench.say(fire(train))
         bench.live(SECOND)
-    assert bench.say(fire(3)) == [wire.Refused(3, Reason.TRAIN_RATE)]
-    bench.live(57 * SECOND - 1)
     assert bench.say(fire(4)) == [wire.Refused(4, Reason.TRAIN_RATE)]
+    bench.live(58 * SECOND - 1)
+    assert bench.say(fire(5)) == [wire.Refused(5, Reason.TRAIN_RATE)]
     bench.live(1)
-    assert isinstance(bench.say(fire(5))[0], wire.Started)
+    assert isinstance(bench.say(fire(6))[0], wire.Started)
 
 
 def test_a_refused_or_cancelled_train_does_not_count_as_one_of_the_minute() -> None:
@@ -510,27 +545,89 @@ def test_refused_when_its_tick_has_passed_or_is_too_far_ahead() -> None:
     assert isinstance(bench.say(fire(3, scheduled=1, start=ticks(bench.now_us)))[0], wire.Started)
 
 
-def test_duty_is_kept_in_every_window_also_in_the_middle_of_a_train() -> None:
-    """A window that ends when the train ends may hold less than one that ends at its first pulse."""
-    bench = StimulatorBench(TIGHT)
-    for train in range(3):
-        bench.say(fire(train, level=1, on_us=500_000))
+def test_a_trains_light_is_granted_as_a_whole_or_not_at_all() -> None:
+    """Also where its pulses lie so far apart that each window holds only some of them."""
+    bench = StimulatorBench(TIGHT._replace(trains_per_minute=60))
+    for train in (1, 2, 3):
+        bench.say(fire(train, level=1, on_us=400_000))
         bench.live(SECOND)
-    bench.live(20 * SECOND)
-    over_at_first_pulse = fire(9, level=1, on_us=500_000, ramp_off_us=0, pulses=2, period_us=50 * SECOND)
-    bench.board.limits = bench.board.limits._replace(short_on_ms=1_999, trains_per_minute=60)
-    assert bench.say(over_at_first_pulse) == [wire.Refused(9, Reason.DUTY_SHORT)]
+    assert bench.say(fire(4, level=1, on_us=401_000, pulses=2, period_us=50 * SECOND)) == [
+        wire.Refused(4, Reason.DUTY_SHORT)
+    ]
+    assert isinstance(bench.say(fire(5, level=1, on_us=400_000, pulses=2, period_us=50 * SECOND))[0], wire.Started)
 
 
-def test_duty_comes_back_as_light_leaves_the_window() -> None:
+def test_duty_comes_back_as_light_leaves_the_window_a_bucket_later_at_most() -> None:
     bench = StimulatorBench(TIGHT)
     bench.say(fire(1, level=1, on_us=400_000, period_us=500_000, pulses=5))
     bench.live(3 * SECOND)
     assert bench.say(fire(2, level=1)) == [wire.Refused(2, Reason.DUTY_SHORT)]
     bench.live(57 * SECOND - 1)
     assert bench.say(fire(3, level=1)) == [wire.Refused(3, Reason.DUTY_SHORT)]
-    bench.live(10_001)
+    bench.live(SECOND + 1)
     assert isinstance(bench.say(fire(4, level=1))[0], wire.Started)
+
+
+# Gate and trigger
+
+
+def test_a_shut_gate_cuts_the_train_refuses_the_next_and_trips_nothing() -> None:
+    bench = StimulatorBench()
+    bench.say(fire(1, on_us=200_000))
+    bench.wait(777)
+    bench.board.set_gate(False, bench.now_us)
+    [fired] = bench.heard()
+    assert (fired.lit_us, fired.reason) == (777, Reason.GATE_CLOSED)  # type: ignore[union-attr]
+    assert bench.say(fire(2)) == [wire.Refused(2, Reason.GATE_CLOSED)]
+    assert bench.board.state is State.ARMED
+    bench.board.set_gate(True, bench.now_us)
+    bench.wait(2_000)
+    assert isinstance(bench.say(fire(3))[0], wire.Started)
+
+
+PREPARED = wire.Prepare(10_000, 0, 1, 65_535, 0)
+
+
+def test_a_trigger_begins_the_prepared_train_and_its_number_says_so() -> None:
+    bench = StimulatorBench()
+    assert bench.say(PREPARED) == [wire.Prepared(crc32(wire.pack(PREPARED)))]
+    bench.board.trigger(bench.now_us)
+    [started] = bench.heard()
+    [fired] = bench.wait(20_000)
+    assert started.train == fired.train == wire.ON_BOARD_TRAIN + 1  # type: ignore[union-attr]
+    assert pulses_of(bench.board) == [(0, 10_000)]
+
+
+def test_a_trigger_does_nothing_unless_armed_and_prepared_and_while_a_train_runs() -> None:
+    bench = StimulatorBench()
+    bench.board.trigger(0)
+    bench.say(PREPARED, wire.Disarm())
+    bench.board.trigger(0)
+    assert bench.board.edges == []
+    bench.say(wire.Arm())
+    bench.board.trigger(0)
+    bench.board.trigger(0)
+    bench.wait(50_000)
+    assert len(pulses_of(bench.board)) == 1
+    bench.say(PREPARED._replace(pulses=0))
+    bench.board.trigger(bench.now_us)
+    assert bench.heard() == []
+
+
+def test_a_triggered_train_is_limited_like_any_other() -> None:
+    bench = StimulatorBench(LIMITS._replace(trains_per_minute=1))
+    bench.say(PREPARED)
+    bench.board.trigger(0)
+    bench.live(SECOND)
+    bench.board.trigger(bench.now_us)
+    assert bench.heard() == [wire.Refused(wire.ON_BOARD_TRAIN + 2, Reason.TRAIN_RATE)]
+
+
+def test_a_new_session_takes_back_what_was_prepared() -> None:
+    bench = StimulatorBench()
+    bench.say(PREPARED, wire.Dark(), LIMITS, wire.Arm())
+    bench.board.trigger(bench.now_us)
+    assert bench.board.edges == []
 
 
 def test_light_is_told_for_any_stretch() -> None:

@@ -1,17 +1,9 @@
-"""The virtual stimulator: what the real board's firmware must do, as a pure state machine in device time.
+"""The virtual stimulator: the twin of firmware/core/stimulator.c, tested to be its equal to the byte and microsecond.
 
 No I/O happens here, no clock is read and there is no thread: the caller says what time it is. Whatever the host sends,
-there is light only while armed, with a live lease and a closed interlock, inside the limits in force.
-
-    state      Arm        Disarm, Dark    interlock opens    lease ends     start-up, reset
-    DISARMED   ARMED *    DISARMED        TRIPPED            -              DISARMED
-    ARMED      ARMED *    DISARMED        TRIPPED            TRIPPED        DISARMED
-    TRIPPED    ARMED *    TRIPPED         TRIPPED            -              DISARMED
-
-    * refused, state unchanged, while no limits were set since start-up or the interlock is open. The lease starts anew.
-
-Every way out of ARMED ends the light at that microsecond. A trip is latched: Dark is obeyed in it, but only Arm leaves
-it, and closing the interlock alone does nothing.
+there is light only while armed, with a live lease and a closed interlock, inside the limits in force: see
+`interlock.py`. Every way out of ARMED ends the light at that microsecond. A trip is latched: Dark is obeyed in it, but
+only Arm leaves it, and closing the interlock alone does nothing.
 """
 
 from __future__ import annotations
@@ -20,10 +12,11 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from zlib import crc32
 
-from closedloop.simulation.dose import Ledger, Request, edges_of, refusal, tighter
+from closedloop.simulation.interlock import NEVER, Interlock, Request
+from closedloop.simulation.light_train import LONGEST_WAIT_US, edges_of, is_sound
 from closedloop.simulation.serial_end import TICKS, SerialEnd
 from closedloop.wire import (
-    CEILING,
+    ON_BOARD_TRAIN,
     Arm,
     Board,
     Dark,
@@ -34,6 +27,8 @@ from closedloop.wire import (
     Limits,
     LimitsSet,
     Message,
+    Prepare,
+    Prepared,
     Reason,
     Refused,
     ResetCause,
@@ -44,34 +39,11 @@ from closedloop.wire import (
     pack,
 )
 
-ANSWERS_KEPT = 64  # a Fire repeated within so many trains is answered again, never delivered again
+ANSWERS_KEPT = 4  # a Fire repeated within so many answers is answered again; it is never delivered again
+FULL_LEVEL = 65_535
 UNIQUE_ID = 0x5710_0001
 BOOT_TICKS = TICKS - 10_000_000  # the ticks wrap 10 s after start-up, so that every longer run has wrapped
-
-_DISARMED, _ARMED, _TRIPPED = State.DISARMED, State.ARMED, State.TRIPPED
-_ARM = Reason.NONE  # the one cause that is no reason for darkness
-
-NEXT: dict[State, dict[Reason, State]] = {
-    _DISARMED: {
-        _ARM: _ARMED,
-        Reason.HOST_DISARMED: _DISARMED,
-        Reason.HOST_DARK: _DISARMED,
-        Reason.INTERLOCK_OPEN: _TRIPPED,
-    },
-    _ARMED: {
-        _ARM: _ARMED,
-        Reason.HOST_DISARMED: _DISARMED,
-        Reason.HOST_DARK: _DISARMED,
-        Reason.INTERLOCK_OPEN: _TRIPPED,
-        Reason.LEASE_EXPIRED: _TRIPPED,
-    },
-    _TRIPPED: {
-        _ARM: _ARMED,
-        Reason.HOST_DISARMED: _TRIPPED,
-        Reason.HOST_DARK: _TRIPPED,
-        Reason.INTERLOCK_OPEN: _TRIPPED,
-    },
-}
+_NOTHING = Prepare(0, 0, 0, 0, 0)
 
 
 class _Delivery:
@@ -81,13 +53,12 @@ class _Delivery:
         self.train = fire.train
         self.first_us: int | None = None
         self.last_us = self.lit_us = self.pulses = 0
-        self._edges: Iterator[tuple[int, float]] = edges_of(fire, start_us)
-        self.next_edge: tuple[int, float] | None = next(self._edges)
+        self._edges: Iterator[tuple[int, int]] = edges_of(fire, start_us)
+        self.next_edge: tuple[int, int] | None = next(self._edges)
 
-    def pass_edge(self) -> bool:
-        """On to the next edge; whether there is one."""
+    def pass_edge(self) -> None:
+        """On to the next edge, if there is one."""
         self.next_edge = next(self._edges, None)
-        return self.next_edge is not None
 
 
 class StimulatorBoard:
@@ -95,11 +66,8 @@ class StimulatorBoard:
 
     Attributes:
         edges: every change of light since the start, as (device time, level from 0 to 1), exact.
-        light: the level now, 0 to 1.
-        state: as on the wire.
         last_heartbeat: `seq` of the last heartbeat since start-up, in any state, or None.
-        lease_until_us: when light ends unless a heartbeat comes, None while not armed.
-        limits: those in force.
+        interlock: what decides about light.
     """
 
     def __init__(
@@ -109,25 +77,29 @@ class StimulatorBoard:
         boot_ticks: int = BOOT_TICKS,
         unique_id: int = UNIQUE_ID,
         interlock_closed: bool = True,
+        gate_open: bool = True,
+        lead_us: int = 0,
     ) -> None:
         self.serial = SerialEnd(Board.STIMULATOR, now_us=now_us, boot_ticks=boot_ticks, unique_id=unique_id)
         self.edges: list[tuple[int, float]] = []
-        self.light = 0.0
+        self._level = 0
         self._now_us = now_us
-        self._interlock_closed = interlock_closed
-        self._forget()
+        self._lead_us = lead_us
+        self._start(interlock_closed, gate_open)
 
-    def _forget(self) -> None:
-        self.state = State.DISARMED
+    def _start(self, interlock_closed: bool, gate_open: bool) -> None:
+        self.interlock = Interlock()
+        self.interlock.closed, self.interlock.gate_open = interlock_closed, gate_open
         self.last_heartbeat: int | None = None
-        self.lease_until_us: int | None = None
-        self.limits = CEILING
-        self._limits_are_set = False
-        self._trip_reason = Reason.NONE
         self._delivery: _Delivery | None = None
-        self._answers: OrderedDict[int, Message | None] = OrderedDict()
-        self._ledger = Ledger()
-        self._lit_since_us = 0
+        self._prepared = _NOTHING
+        self._on_board_trains = self._lit_since_us = 0
+        self._forget_trains()
+
+    def _forget_trains(self) -> None:
+        self._last_train = 0
+        self._answers: OrderedDict[int, Refused | Fired] = OrderedDict()
+        self._prepared = _NOTHING
 
     # What the outside does to the board.
 
@@ -136,31 +108,46 @@ class StimulatorBoard:
         self.advance(now_us)
         for message in self.serial.hear(data, self._now_us):
             self._obey(message)
-            self.advance(self._now_us)
+            self._settle()
 
     def advance(self, now_us: int) -> None:
         """Let device time pass: edges and the end of the lease happen at their own microsecond."""
         while (due_us := self.next_due_us) is not None and due_us <= now_us:
-            self._now_us = max(self._now_us, due_us)
-            if self.lease_until_us is not None and due_us == self.lease_until_us:
-                self._go(Reason.LEASE_EXPIRED)
-            else:
-                self._pass_edge()
-        self._now_us = max(self._now_us, now_us)
+            self._pass_to(due_us)
+            self._settle()
+        self._pass_to(now_us)
 
     def set_interlock(self, closed: bool, now_us: int) -> None:
         """The interlock input changed, or did not."""
         self.advance(now_us)
-        opens = self._interlock_closed and not closed
-        self._interlock_closed = closed
+        opens = self.interlock.closed and not closed
+        self.interlock.closed = closed
         if opens:
             self._go(Reason.INTERLOCK_OPEN)
+
+    def set_gate(self, is_open: bool, now_us: int) -> None:
+        """The external gate input: if it is shut, a train is cut short and none begins; nothing trips."""
+        self.advance(now_us)
+        self.interlock.set_gate(is_open)
+        if not is_open:
+            self._end_train(Reason.GATE_CLOSED)
+
+    def trigger(self, now_us: int) -> None:
+        """The trigger line rose: begin the prepared train, if there is one and the board is armed."""
+        self.advance(now_us)
+        if self._prepared.pulses == 0 or self._delivery is not None or self.interlock.ready() is Reason.NOT_ARMED:
+            return
+        self._on_board_trains += 1
+        train = ON_BOARD_TRAIN + self._on_board_trains
+        p = self._prepared
+        self._begin(Fire(train, p.on_us, p.period_us, p.pulses, p.level, p.ramp_off_us, scheduled=0, start=0))
+        self._settle()
 
     def reset(self, cause: ResetCause, now_us: int) -> None:
         """Power or watchdog: dark, disarmed, and everything forgotten, limits and dose included."""
         self.advance(now_us)
-        self._set_light(0.0)
-        self._forget()
+        self._set_level(0)
+        self._start(self.interlock.closed, self.interlock.gate_open)
         self.serial.restart(cause, self._now_us)
 
     def take_output(self) -> bytes:
@@ -170,10 +157,33 @@ class StimulatorBoard:
     # What the outside can see.
 
     @property
+    def state(self) -> State:
+        """As on the wire."""
+        return self.interlock.state
+
+    @property
+    def limits(self) -> Limits:
+        """Those in force."""
+        return self.interlock.limits
+
+    @property
+    def light(self) -> float:
+        """The level now, 0 to 1."""
+        return self._level / FULL_LEVEL
+
+    @property
+    def lease_until_us(self) -> int | None:
+        """When light ends unless a heartbeat comes, None while not armed."""
+        return self._now_us + self.interlock.lease_left_us if self.state is State.ARMED else None
+
+    @property
     def next_due_us(self) -> int | None:
         """When something happens by itself next: an edge or the end of the lease."""
-        edge = self._delivery.next_edge if self._delivery else None
-        times = [at for at in (self.lease_until_us, edge and edge[0]) if at is not None]
+        times = []
+        if (in_us := self.interlock.due_us) < NEVER:
+            times.append(self._now_us + in_us)
+        if self._delivery is not None and self._delivery.next_edge is not None:
+            times.append(self._delivery.next_edge[0])
         return min(times, default=None)
 
     def lit_us(self, since_us: int, until_us: int) -> int:
@@ -205,100 +215,111 @@ class StimulatorBoard:
             case Disarm():
                 self._go(Reason.HOST_DISARMED)
             case Heartbeat():
-                self._on_heartbeat(message)
+                self.last_heartbeat = message.seq
+                self.interlock.heartbeat()
             case Fire():
                 self._on_fire(message)
             case Arm():
-                self._on_arm()
+                self._say_status(self.interlock.arm())
             case Limits():
                 self._on_limits(message)
+            case Prepare():
+                self._prepared = message
+                self.serial.say(Prepared(crc32(pack(message))))
             case _:
                 self.serial.ignored += 1
 
-    def _on_heartbeat(self, message: Heartbeat) -> None:
-        self.last_heartbeat = message.seq
-        if self.state is State.ARMED:
-            self._renew_lease()
-
     def _on_limits(self, message: Limits) -> None:
         if self.state is not State.ARMED:
-            self._answers.clear()  # a new session counts its trains from one again; the dose is not forgotten
-        in_force = self.limits if self.state is State.ARMED else CEILING
-        self.limits = tighter(message, in_force)
-        self._limits_are_set = True
+            self._forget_trains()  # a new session counts its trains from one again; the dose is not forgotten
+        self.interlock.set_limits(message)
         self.serial.say(LimitsSet(crc32(pack(self.limits))))
 
-    def _on_arm(self) -> None:
-        if not self._limits_are_set:
-            self._say_status(Reason.LIMITS_UNSET)
-        elif not self._interlock_closed:
-            self._say_status(Reason.INTERLOCK_OPEN)
-        else:
-            self._go(_ARM)
-
     def _on_fire(self, fire: Fire) -> None:
-        if fire.train in self._answers:
-            self._repeat_answer(fire.train)
-            return
-        start_us = self.serial.when_us(fire.start, self._now_us) if fire.scheduled else self._now_us
-        reason = self._refusal(fire, start_us)
+        """Numbers rise within a session: one not above the last is never lit, however late or often it comes."""
+        if fire.train >= ON_BOARD_TRAIN:
+            self.serial.say(Refused(fire.train, Reason.BAD_REQUEST))
+        elif fire.train > self._last_train:
+            self._last_train = fire.train
+            self._begin(fire)
+        elif fire.train in self._answers:
+            self.serial.say(self._answers[fire.train])
+
+    def _begin(self, fire: Fire) -> None:
+        now_us = self._now_us
+        start_us = self.serial.when_us(fire.start, now_us) if fire.scheduled else now_us + self._lead_us
+        reason = self._refusal(fire, start_us - now_us)
         if reason is Reason.NONE:
             self._delivery = _Delivery(fire, start_us)
-            self._remember(fire.train, None)
         else:
             self._say_and_remember(Refused(fire.train, reason))
 
-    def _refusal(self, fire: Fire, start_us: int) -> Reason:
-        if not self._interlock_closed:
-            return Reason.INTERLOCK_OPEN
-        if self.state is not State.ARMED:
-            return Reason.NOT_ARMED
-        if self._delivery is not None:
-            return Reason.BUSY
-        return refusal(Request(fire, start_us, self._now_us, self.limits, self._ledger))
-
-    def _repeat_answer(self, train: int) -> None:
-        answer = self._answers[train]
-        if answer is not None:  # None: still on its way, and its end will be said
-            self.serial.say(answer)
+    def _refusal(self, fire: Fire, wait_us: int) -> Reason:
+        reason = self.interlock.ready()
+        if reason is not Reason.NONE or self._delivery is not None:
+            return reason or Reason.BUSY
+        if not is_sound(fire, self.limits.off_us) or fire.scheduled > 1 or wait_us > LONGEST_WAIT_US:
+            return Reason.BAD_REQUEST
+        if wait_us < self._lead_us:
+            return Reason.LATE
+        return self.interlock.grant(Request(fire.on_us, fire.ramp_off_us, wait_us, fire.pulses, fire.level))
 
     # What follows from it.
 
+    def _pass_to(self, at_us: int) -> None:
+        if at_us > self._now_us:
+            before = self.state
+            self.interlock.pass_time(at_us - self._now_us)
+            self._now_us = at_us
+            if self.state is not before:
+                self._follow(self.interlock.trip_reason, before)
+
+    def _settle(self) -> None:
+        """Take the edges that are due now; follow the interlock if it ended a pulse by itself."""
+        while self._delivery is not None and self._delivery.next_edge is not None:
+            at_us, level = self._delivery.next_edge
+            if at_us > self._now_us:
+                break
+            self._take_edge(self._delivery, level)
+        if self._level > 0 and not self.interlock.lit:
+            self._end_train(Reason.ON_TIME)
+
+    def _take_edge(self, delivery: _Delivery, level: int) -> None:
+        if self._level == 0 and not self.interlock.rise():
+            self._end_train(Reason.OFF_TIME)
+            return
+        delivery.pass_edge()
+        if delivery.next_edge is None:
+            self._end_train(Reason.NONE)
+            return
+        if level == 0:
+            self.interlock.fall()
+        self._set_level(level)
+
     def _go(self, cause: Reason) -> None:
         before = self.state
-        self.state = NEXT[before][cause]
-        if self.state is State.ARMED:
-            self._renew_lease()
-            self._say_status(Reason.NONE)
-            return
-        self.lease_until_us = None
-        self._end_train(cause)
-        if self.state is State.TRIPPED and before is not State.TRIPPED:
-            self._trip_reason = cause
-            self.serial.say(Trip(cause, self.serial.ticks(self._now_us)))
-        self._say_status(self._trip_reason if self.state is State.TRIPPED else cause)
+        self.interlock.go(cause)
+        self._follow(cause, before)
 
-    def _renew_lease(self) -> None:
-        self.lease_until_us = self._now_us + self.limits.lease_ms * 1000
+    def _follow(self, cause: Reason, before: State) -> None:
+        """Say what became of the train, and of the state."""
+        self._end_train(cause)
+        if self.state is not State.TRIPPED:
+            self._say_status(cause)
+            return
+        reason = self.interlock.trip_reason
+        if before is not State.TRIPPED:
+            self.serial.say(Trip(reason, self.serial.ticks(self._now_us)))
+        self._say_status(reason)
 
     def _say_status(self, reason: Reason) -> None:
         self.serial.say(Status(self.state, reason, self.serial.ticks(self._now_us)))
 
-    def _pass_edge(self) -> None:
-        delivery = self._delivery
-        if delivery is None or delivery.next_edge is None:
+    def _set_level(self, level: int) -> None:
+        if level == self._level:
             return
-        _, level = delivery.next_edge
-        is_last = not delivery.pass_edge()
-        self._set_light(level)
-        if is_last:
-            self._end_train(Reason.NONE)
-
-    def _set_light(self, level: float) -> None:
-        if level == self.light:
-            return
-        self.edges.append((self._now_us, level))
-        was, self.light = self.light, level
+        was, self._level = self._level, level
+        self.edges.append((self._now_us, self.light))
         if was == 0:
             self._on_rise()
         elif level == 0:
@@ -311,17 +332,16 @@ class StimulatorBoard:
         self._delivery.pulses += 1
         if self._delivery.first_us is None:
             self._delivery.first_us = self._now_us
-            self._ledger.add_train(self._now_us)
             self.serial.say(Started(self._delivery.train, self.serial.ticks(self._now_us)))
 
     def _on_fall(self) -> None:
-        self._ledger.add_span(self._lit_since_us, self._now_us)
         if self._delivery is not None:
             self._delivery.last_us = self._now_us
             self._delivery.lit_us += self._now_us - self._lit_since_us
 
     def _end_train(self, reason: Reason) -> None:
-        self._set_light(0.0)
+        self.interlock.end()
+        self._set_level(0)
         done, self._delivery = self._delivery, None
         if done is None:
             return
@@ -333,9 +353,7 @@ class StimulatorBoard:
 
     def _say_and_remember(self, answer: Refused | Fired) -> None:
         self.serial.say(answer)
-        self._remember(answer.train, answer)
-
-    def _remember(self, train: int, answer: Message | None) -> None:
-        self._answers[train] = answer
-        while len(self._answers) > ANSWERS_KEPT:
-            self._answers.popitem(last=False)
+        if answer.train < ON_BOARD_TRAIN:
+            self._answers[answer.train] = answer
+            while len(self._answers) > ANSWERS_KEPT:
+                self._answers.popitem(last=False)

@@ -3,10 +3,11 @@
 #define CLOSEDLOOP_WIRE_H
 #include <stdint.h>
 
-#define WIRE_HASH 0xEC02115AUL
+#define WIRE_HASH 0x6A22ECBBUL
 
 #define BOARD_DAQ 1
 #define BOARD_STIMULATOR 2
+#define BOARD_BOTH 3
 
 #define RESET_CAUSE_POWER_ON 1
 #define RESET_CAUSE_EXTERNAL 2
@@ -33,6 +34,17 @@
 #define REASON_HOST_DARK 13
 #define REASON_HOST_DISARMED 14
 #define REASON_LIMITS_UNSET 15
+#define REASON_GATE_CLOSED 16
+
+#define FEATURE_SIGNAL 1
+#define FEATURE_SIGNAL_LESS_CONTROL 2
+
+#define FLAG_SIGNAL_SATURATED 1
+#define FLAG_CONTROL_SATURATED 2
+#define FLAG_DROPPED_CONVERSIONS 4
+#define FLAG_LIGHT 8
+#define FLAG_NO_CONTROL 16
+#define FLAG_TRIGGER 32
 
 #define CEILING_ON_US 1000000UL
 #define CEILING_OFF_US 2000UL
@@ -43,6 +55,7 @@
 #define CEILING_TRAINS_PER_MINUTE 60UL
 #define CEILING_LEASE_MS 500UL
 #define CEILING_LEVEL 65535UL
+#define ON_BOARD_TRAIN 2147483648UL
 
 /* Host to board: who is there? */
 #define WIRE_IDENTIFY 0x01
@@ -105,7 +118,7 @@ typedef struct __attribute__((packed)) {
     uint32_t dropped;
 } wire_stream_end_t;
 
-/* DAQ to host: one reading. Flags as in readings.py. */
+/* DAQ to host: one reading. Flags as in `Flag`. */
 #define WIRE_READING 0x14
 typedef struct __attribute__((packed)) {
     uint32_t seq;
@@ -117,6 +130,30 @@ typedef struct __attribute__((packed)) {
     uint16_t inputs;
     uint16_t flags;
 } wire_reading_t;
+
+/* DAQ to host: line or converter can't carry that rate; the highest that they can. */
+#define WIRE_STREAM_REFUSED 0x15
+typedef struct __attribute__((packed)) {
+    uint32_t most_mhz;
+} wire_stream_refused_t;
+
+/* Host to DAQ: watch the stream and raise the trigger line by yourself; a threshold of 0 ends that. */
+#define WIRE_WATCH 0x16
+typedef struct __attribute__((packed)) {
+    uint8_t feature;
+    uint8_t shift;
+    uint16_t threshold;
+    uint16_t release;
+    uint16_t minimum;
+    uint32_t warm_up;
+    uint32_t refractory_us;
+} wire_watch_t;
+
+/* DAQ to host: CRC-32 of the Watch message that is now in force. */
+#define WIRE_WATCH_SET 0x17
+typedef struct __attribute__((packed)) {
+    uint32_t crc;
+} wire_watch_set_t;
 
 /* Host to stimulator: a good reading arrived, this one; the lease starts anew. */
 #define WIRE_HEARTBEAT 0x20
@@ -205,5 +242,21 @@ typedef struct __attribute__((packed)) {
     uint8_t reason;
     uint32_t ticks;
 } wire_trip_t;
+
+/* Host to stimulator: the train that a pulse on the trigger line begins while armed; 0 pulses take it back. */
+#define WIRE_PREPARE 0x2C
+typedef struct __attribute__((packed)) {
+    uint32_t on_us;
+    uint32_t period_us;
+    uint16_t pulses;
+    uint16_t level;
+    uint32_t ramp_off_us;
+} wire_prepare_t;
+
+/* Stimulator to host: CRC-32 of the Prepare message that is now in force. */
+#define WIRE_PREPARED 0x2D
+typedef struct __attribute__((packed)) {
+    uint32_t crc;
+} wire_prepared_t;
 
 #endif
