@@ -228,6 +228,12 @@ class Controller:
 
     # Both boards
 
+    def messages_of_both(self, messages: list[wire.Message], now_ns: int) -> None:
+        """What one board in both roles said; its stimulator first, for what that says may be a trip."""
+        of_light = [m for m in messages if type(m) in self._answers]
+        self.stimulator_messages(of_light, now_ns)
+        self.daq_messages([m for m in messages if type(m) not in self._answers], now_ns)
+
     def _on_common(self, message: wire.Message, board: str, now_ns: int) -> None:
         if isinstance(message, wire.ClockReply):
             self._times.on_reply(message, now_ns)

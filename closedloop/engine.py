@@ -39,7 +39,7 @@ class Acquisition:
         self._controller = controller
         self._daq = daq
         self._stimulator = stimulator
-        self._links = [daq] if stimulator is None else [stimulator, daq]
+        self._links = [daq] if stimulator in (None, daq) else [stimulator, daq]
         self._ports = [link.port for link in self._links]
         self._stop = threading.Event()
         self._reason = ""
@@ -91,10 +91,13 @@ class Acquisition:
         try:
             data = link.port.read()
             now_ns = time.monotonic_ns()
-            if link is self._daq:
-                controller.daq_messages(link.decode(data), now_ns)
+            messages = link.decode(data)
+            if self._daq is self._stimulator:
+                controller.messages_of_both(messages, now_ns)
+            elif link is self._daq:
+                controller.daq_messages(messages, now_ns)
             else:
-                controller.stimulator_messages(link.decode(data), now_ns)
+                controller.stimulator_messages(messages, now_ns)
         except DeviceError as problem:
             controller.end("device_lost", str(problem))
 

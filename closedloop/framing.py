@@ -11,7 +11,8 @@ from __future__ import annotations
 from zlib import crc32
 
 MAX_PAYLOAD = 64  # bytes; what a board's buffer holds; 254 would be the most that COBS codes in one block
-MAX_FRAME = MAX_PAYLOAD + 4 + 1  # with check and COBS code byte, without the closing zero
+FRAMING = 4 + 1 + 1  # bytes that a frame adds to its payload: check, COBS code byte, closing zero
+MAX_FRAME = MAX_PAYLOAD + FRAMING - 1  # with check and COBS code byte, without the closing zero
 
 
 def encode(payload: bytes) -> bytes:

@@ -66,7 +66,7 @@ class Link:
                 f"{self.port.name}: the {kind} speaks wire version {identity.wire_hash:08x}, this program "
                 f"{wire.WIRE_HASH:08x}; put this program's firmware on the board"
             )
-        if identity.board != board:
+        if identity.board not in (board, wire.Board.BOTH):
             raise DeviceError(
                 f"{self.port.name}: expected a {named(board)}, a {kind} answers; exchange the ports in the rig file"
             )
@@ -81,7 +81,7 @@ class Link:
             DeviceError: no answer.
         """
         self.port.write(b"\0")  # ends whatever half frame the line may hold
-        identity, _ = self._answer(wire.Identify(), wire.Identity, within_s)
+        identity, _ = self._answer(wire.Identify(), (wire.Identity,), within_s)
         if identity is not None:
             return identity
         if self.unknown:
@@ -93,34 +93,37 @@ class Link:
         )
 
     def request(
-        self, question: wire.Message, kind: type[M], within_s: float = ANSWER_WITHIN_S
+        self, question: wire.Message, *kinds: type[M], within_s: float = ANSWER_WITHIN_S
     ) -> tuple[M, list[wire.Message]]:
-        """Ask, again and again, until one kind of message comes; it, and what came behind it in the same read.
+        """Ask, again and again, until one of these kinds comes; it, and what came behind it in the same read.
 
         Raises:
             DeviceError: it did not come.
         """
-        answer, behind = self._answer(question, kind, within_s)
+        answer, behind = self._answer(question, kinds, within_s)
         if answer is not None:
             return answer, behind
-        raise DeviceError(f"{self.port.name}: the board answers, but sends no {kind.__name__}; reset it and try again")
+        wanted = kinds[0].__name__
+        raise DeviceError(f"{self.port.name}: the board answers, but sends no {wanted}; reset it and try again")
 
-    def _answer(self, question: wire.Message, kind: type[M], within_s: float) -> tuple[M | None, list[wire.Message]]:
+    def _answer(
+        self, question: wire.Message, kinds: tuple[type[M], ...], within_s: float
+    ) -> tuple[M | None, list[wire.Message]]:
         deadline = time.monotonic() + within_s
         while (now := time.monotonic()) < deadline:
             self.send(question)
-            answer, behind = self._first(kind, min(deadline, now + _ASK_EVERY_S))
+            answer, behind = self._first(kinds, min(deadline, now + _ASK_EVERY_S))
             if answer is not None:
                 return answer, behind
         return None, []
 
-    def _first(self, kind: type[M], until_s: float) -> tuple[M | None, list[wire.Message]]:
+    def _first(self, kinds: tuple[type[M], ...], until_s: float) -> tuple[M | None, list[wire.Message]]:
         while (left := until_s - time.monotonic()) > 0:
             if not wait([self.port], left):
                 continue
             messages = self.decode(self.port.read())
             for at, message in enumerate(messages):
-                if isinstance(message, kind):
+                if isinstance(message, kinds):
                     return message, messages[at + 1 :]
         return None, []
 
@@ -131,5 +134,9 @@ class Link:
 
 def named(board: int) -> str:
     """The board's kind in words."""
-    names = {int(wire.Board.DAQ): "DAQ board", int(wire.Board.STIMULATOR): "stimulator board"}
+    names = {
+        int(wire.Board.DAQ): "DAQ board",
+        int(wire.Board.STIMULATOR): "stimulator board",
+        int(wire.Board.BOTH): "DAQ and stimulator board",
+    }
     return names.get(board, f"board of unknown kind {board}")

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from closedloop.loop import RESTARTED, Steps
-from closedloop.readings import Readings
+from closedloop.readings import FLAG_TRIGGER, Readings
 from closedloop.train import Refusal
 
 
@@ -65,6 +65,8 @@ class Logbook:
         if (steps["bits"] & RESTARTED).any():
             at = int(np.flatnonzero(steps["bits"] & RESTARTED)[0])
             self.event("note", now_ns, int(readings["ticks"][at]), reason="restarted", text="warm-up begins anew")
+        for ticks in readings["ticks"][(readings["flags"] & FLAG_TRIGGER) != 0]:
+            self.event("note", now_ns, int(ticks), reason="trigger", text="the DAQ board raised its trigger line")
         self.ticks = int(readings["ticks"][-1])
 
     def _note_vetoes(self, readings: Readings, steps: Steps, now_ns: int) -> None:

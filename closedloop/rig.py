@@ -59,7 +59,7 @@ class Rig(Model):
     def _port_problems(self) -> list[str]:
         measures, lights = self.daq.port, self.stimulator.wired_to
         if measures == lights != SIMULATED:
-            return [f"stimulator.port ({lights}) is the daq's port as well; give each its own"]
+            return self._one_board_problems()
         if SIMULATED in (measures, lights) and self.simulation is None:
             return ["simulation is missing, and port 'simulated' needs it; add 'simulation: {}'"]
         if lights is not None and (measures == SIMULATED) != (lights == SIMULATED):
@@ -67,6 +67,13 @@ class Rig(Model):
                 f"stimulator.port ({lights}) does not go with daq.port ({measures}); make both simulated, or neither"
             ]
         return []
+
+    def _one_board_problems(self) -> list[str]:
+        """One board in both roles, on one port, has one baud rate."""
+        bauds = {getattr(self.daq, "baud", None), getattr(self.stimulator, "baud", None)}
+        if len(bauds) == 1 and None not in bauds:
+            return []
+        return [f"stimulator.baud is not the daq's, and both are on one port ({self.daq.port}); make them equal"]
 
     def lease_problems(self, rate_hz: float) -> list[str]:
         """Why the lease is too short for readings at this rate; a played recording has its own."""

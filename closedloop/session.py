@@ -201,9 +201,11 @@ def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, na
     with contextlib.ExitStack() as opened:
         daq = request.rig.daq.open(ports.daq)
         opened.callback(daq.close)
-        stimulator = request.rig.stimulator.open(ports.stimulator or "", request.limits)
+        shared = daq if ports.stimulator == ports.daq else None
+        stimulator = request.rig.stimulator.open(ports.stimulator or "", request.limits, shared)
         if stimulator is not None:
             opened.callback(stimulator.close)
+        _hand_over(request, daq, stimulator)
         Loop(plan, rate_hz=request.rig.daq.rate, nano_units=1).compile()  # before the stream, which does not wait
         settings, early = request.rig.daq.start(daq)
         header = _header(request, settings, names, daq, stimulator)
@@ -231,6 +233,18 @@ def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, na
             raise
         writer.close(_outcome(controller, daq, stimulator))
         return ending
+
+
+def _hand_over(request: Request, daq: Link, stimulator: Link | None) -> None:
+    """Where the policy leaves detection to the board: what to watch for, and what to begin."""
+    protocol, rig = request.protocol, request.rig
+    watch = protocol.policy.watch(rig.daq.rate, protocol.warm_up)
+    if watch is None:
+        return
+    rig.daq.watch(daq, watch)
+    if stimulator is not None:
+        c = command(protocol.light, rig.full_power_mw)
+        rig.stimulator.prepare(stimulator, wire.Prepare(c.on_us, c.period_us, c.pulses, c.level, c.ramp_off_us))
 
 
 def _orders(request: Request, settings: wire.StreamSettings, names: tuple[str, ...]) -> Orders:

@@ -104,7 +104,7 @@ class SessionLine:
         return (
             f"{state:<9} {_clock(max(0.0, self._expected_s - self._seconds))} left  "
             f"{self._rows} readings, {self._missing} missing  {c['detection']} detections  "
-            f"{c['light_on']}/{c['command']} trains  {c['refused']} refused  latency {latency}"
+            f"{c['light_on']}/{max(c['command'], c['light_on'])} trains  {c['refused']} refused  latency {latency}"
         )
 
 
@@ -129,7 +129,10 @@ def _light(summary: dict[str, Any]) -> str:
     if summary["session"] is None:
         return f"none in a replay; a live run would have asked for {trains['commanded']} trains"
     energy = "" if trains["energy_mj"] is None else f", {trains['energy_mj']:.1f} mJ"
-    return f"{trains['delivered']} of {trains['commanded']} trains delivered, {trains['on_s']:.3f} s lit{energy}"
+    own = trains["on_board"]
+    by_board = f", {own} begun by the DAQ board" if own else ""
+    commanded = f"{trains['delivered'] - own} of {trains['commanded']} trains delivered"
+    return f"{commanded}{by_board}, {trains['on_s']:.3f} s lit{energy}"
 
 
 def outcome(summary: dict[str, Any]) -> list[str]:

@@ -392,6 +392,11 @@ def unpack(payload: bytes) -> Message | None:
     return TABLE[payload[0]]._make(layout.unpack(payload)[1:])
 
 
+def size(message: type[Message]) -> int:
+    """Bytes of a message's payload, its number included."""
+    return _STRUCTS[_NUMBERS[message]].size
+
+
 def named(enum: type[IntEnum], value: int) -> str:
     """The name of a value in lower case; of one that a newer board may send, its number."""
     try:

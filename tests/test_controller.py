@@ -5,8 +5,9 @@ import pytest
 from plans import noise, plan, readings, with_events
 from virtual_session import VirtualSession
 
-from closedloop import framing, wire
+from closedloop import framing, limits, wire
 from closedloop.controller import Phase
+from closedloop.policies.on_board import OnBoard
 from closedloop.policies.sham import Sham
 from closedloop.train import Train
 from closedloop.wire import ResetCause, State
@@ -30,6 +31,46 @@ def test_an_event_becomes_light_and_its_echo_is_recorded() -> None:
     assert [e["train"] for e in lit] == [1, 2, 3]
     assert [e["ticks"] / 1e6 for e in lit] == pytest.approx(EVENTS, abs=0.003)
     assert [e["value"] for e in ran.notebook.events if e["kind"] == "light_off"] == [200_000.0] * 3
+
+
+ON_BOARD = OnBoard(baseline=5.0, threshold=0.04, release=0.02, refractory=1.0)
+
+
+def test_light_that_the_trigger_line_began_is_recorded_as_such_and_nothing_is_commanded() -> None:
+    ran = session(policy=ON_BOARD).run(30)
+    assert ran.lit_s == pytest.approx(EVENTS, abs=0.003)
+    lit = [e for e in ran.notebook.events if e["kind"] == "light_on"]
+    assert [(e["train"], e["reason"]) for e in lit] == [(wire.ON_BOARD_TRAIN + n, "on_board") for n in (1, 2, 3)]
+    assert [e["ticks"] / 1e6 for e in lit] == pytest.approx(EVENTS, abs=0.003)
+    assert ran.notebook.kinds("command") == []
+    assert ran.notebook.kinds("note").count("trigger") == 3
+    assert len([e for e in ran.notebook.events if e["kind"] == "light_off"]) == 3
+    assert ran.controller.outstanding == 0
+
+
+def test_the_trigger_line_gives_no_light_while_the_host_has_not_armed() -> None:
+    ran = session(policy=ON_BOARD, warm_up_s=28.0)
+    ran.to_daq.send(ON_BOARD.watch(100.0, 5.0))
+    ran.run(27)
+    assert ran.to_daq.board.watcher.settings.threshold > 0
+    assert ran.lit_s == []
+
+
+def test_a_triggered_train_that_the_board_refuses_is_recorded_with_its_reason() -> None:
+    tight = limits.effective(lease_s=0.25)._replace(trains_per_minute=1)
+    ran = session(policy=ON_BOARD, limits=tight).run(30)
+    assert len(ran.lit_s) == 1
+    refused = [(e["train"], e["reason"]) for e in ran.notebook.events if e["kind"] == "refused" and e.get("text")]
+    assert refused == [(wire.ON_BOARD_TRAIN + n, "train_rate") for n in (2, 3)]
+
+
+def test_one_board_in_both_roles_is_heard_as_two() -> None:
+    two, one = session(), session()
+    while one.now_us < 30e6:
+        two.step()
+        one.step_as_one_board()
+    assert one.lit_s == two.lit_s
+    assert one.notebook.events == two.notebook.events
 
 
 def test_each_stage_has_its_own_record_with_one_train_number() -> None:

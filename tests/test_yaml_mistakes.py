@@ -146,7 +146,7 @@ IN_PROTOCOL = {
         "policy:\n  - closed_loop\n",
         "policy:",
         "policy",
-        "must be a map with a 'kind' (got a list); known in policies: closed_loop, sham",
+        "must be a map with a 'kind' (got a list); known in policies: closed_loop, on_board, sham",
     ),
     "text for a part": mistake(
         "policy:\n  kind: closed_loop\n  refractory: 5 s",
@@ -289,12 +289,20 @@ IN_PROTOCOL = {
 }
 
 IN_RIG = {
-    "both boards on one port": mistake(
+    "one board at two baud rates": mistake(
         "port: simulated\n  lease",
-        "port: simulated # x\n  lease",
-        "port: simulated # x",
-        "stimulator.port",
-        "is the daq's port as well (got COM3); give each its own",
+        "port: simulated\n  baud: 1000000\n  lease",
+        "baud: 1000000",
+        "stimulator.baud",
+        "is not the daq's, and both are on one port (COM3) (got 1000000); make them equal",
+    ),
+    "more readings than the line carries": mistake(
+        "rate: 130 Hz",
+        "rate: 300 Hz\n  baud: 115200",
+        "rate: 300 Hz",
+        "daq.rate",
+        "is more than a line of 115200 bits a second carries (263.314 Hz)",
+        "lower it, or raise baud on the board and here",
     ),
     "one board simulated": mistake(
         "kind: arduino\n  port: simulated",
@@ -382,11 +390,9 @@ def test_a_mistake_in_a_protocol_is_explained(name: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", IN_RIG)
 def test_a_mistake_in_a_rig_is_explained(name: str, tmp_path: Path) -> None:
     text = IN_RIG[name].edit(RIG)
-    if name == "both boards on one port":
+    if name == "one board at two baud rates":
         text = text.replace("port: simulated", "port: COM3")
-        check(mistake("", "", "COM3 # x", IN_RIG[name].field, *IN_RIG[name].says), text, load_rig, tmp_path)
-    else:
-        check(IN_RIG[name], text, load_rig, tmp_path)
+    check(IN_RIG[name], text, load_rig, tmp_path)
 
 
 def edited(*names: str) -> str:

@@ -74,6 +74,7 @@ class VirtualSession:
         self.stimulator = StimulatorBoard()
         self.to_daq = Line(DaqBoard(Playback(stream)), lambda: self.now_us)
         self.to_stimulator = Line(self.stimulator, lambda: self.now_us)
+        self.to_daq.board.on_trigger = self.stimulator.trigger
         self.stimulator.receive(framing.encode(wire.pack(self.plan.limits)), 0)
         self.stimulator.take_output()
         self.notebook = Notebook()
@@ -89,9 +90,18 @@ class VirtualSession:
         stimulator = self.to_stimulator if lit else None
         self.controller = Controller(orders, loop, self.to_daq, stimulator, self.notebook, lambda: self.now_us * 1000)
         self.to_daq.board.take_output()
+        self._hand_over()
         self.to_daq.send(wire.StreamStart(0))
         self.to_daq.hear()  # the settings, which are the session's to hear and not the controller's
         self.host_stopped = False
+
+    def _hand_over(self) -> None:
+        """As session.py does where the policy leaves detection to the board."""
+        watch = self.plan.policy.watch(RATE_HZ, self.plan.warm_up_s)
+        if watch is not None:
+            c = command(self.plan.train, None)
+            self.to_daq.send(watch)
+            self.to_stimulator.send(wire.Prepare(c.on_us, c.period_us, c.pulses, c.level, c.ramp_off_us))
 
     def run(self, until_s: float) -> VirtualSession:
         """Let virtual time pass."""
@@ -109,6 +119,15 @@ class VirtualSession:
         now_ns = self.now_us * 1000
         self.controller.stimulator_messages(self.to_stimulator.hear(), now_ns)
         self.controller.daq_messages(self.to_daq.hear(), now_ns)
+        self.controller.housekeeping(now_ns)
+
+    def step_as_one_board(self) -> None:
+        """The same, where both boards speak on one line."""
+        self.now_us += STEP_US
+        self.stimulator.advance(self.now_us)
+        self.to_daq.board.advance(self.now_us, self.stimulator.mean_level)
+        now_ns = self.now_us * 1000
+        self.controller.messages_of_both([*self.to_daq.hear(), *self.to_stimulator.hear()], now_ns)
         self.controller.housekeeping(now_ns)
 
     def let_it_be(self, seconds: float) -> VirtualSession:

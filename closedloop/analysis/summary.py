@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from closedloop.deliveries import ON_BOARD
 from closedloop.loop import DETECTED, Steps
 from closedloop.readings import duration_s
 from closedloop.recording import Event, Recording
@@ -44,6 +45,7 @@ def summarise(recording: Recording) -> dict[str, Any]:
         "trains": {
             "commanded": sum(e.kind == "command" for e in events),
             "delivered": sum(e.kind == "light_on" for e in events),
+            "on_board": sum(e.kind == "light_on" and e.reason == ON_BOARD for e in events),
             "on_s": on_s,
             "energy_mj": None if power_mw is None else on_s * power_mw,
         },

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
+from closedloop import wire
 from closedloop.model import Part, Seconds, kernel
 
 
@@ -34,6 +35,11 @@ class Policy(Part):
     def fire_code(self) -> int:
         """The decision number that means light; 0 if this policy never gives any."""
         return self.decisions.index("fire") + 1 if "fire" in self.decisions else 0
+
+    def watch(self, rate_hz: float, warm_up_s: float) -> wire.Watch | None:
+        """What the DAQ board is to watch for by itself; None where the host decides."""
+        del rate_hz, warm_up_s
+        return None
 
     def parameters(self, rate_hz: float) -> Any:
         """One record of `parameter_type`; a policy without numbers of its own has nothing to say."""

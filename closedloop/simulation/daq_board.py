@@ -8,10 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
+from zlib import crc32
 
-from closedloop.readings import FLAG_LIGHT, Stream
+from closedloop.readings import FLAG_LIGHT, FLAG_TRIGGER, Stream
 from closedloop.simulation.serial_end import TICKS, SerialEnd
-from closedloop.wire import Board, Reading, ResetCause, StreamEnd, StreamSettings, StreamStart, StreamStop
+from closedloop.simulation.watcher import Watcher
+from closedloop.wire import (
+    Board,
+    Message,
+    Reading,
+    ResetCause,
+    StreamEnd,
+    StreamRefused,
+    StreamSettings,
+    StreamStart,
+    StreamStop,
+    Watch,
+    WatchSet,
+    pack,
+)
 
 UNIQUE_ID = 0xDA00_0001
 BOOT_TICKS = TICKS - 30_000_000  # the ticks wrap 30 s after start-up, so that every longer run has wrapped
@@ -123,7 +138,9 @@ class DaqBoard:
         started_us: device time of the stream's first reading.
         last_seq: number of the last reading of this stream, sent or not; -1 before the first.
         dropped: readings of this stream that were not sent.
-        mute: readings are taken but lost, as when the board is held up.
+        mute: readings are taken but lost, and nobody watches, as when the board is held up.
+        watcher: what raises the trigger line by itself.
+        on_trigger: told the device time at which the trigger line rose; who is wired to it, if anybody.
     """
 
     def __init__(
@@ -134,24 +151,23 @@ class DaqBoard:
         boot_ticks: int = BOOT_TICKS,
         unique_id: int = UNIQUE_ID,
         waits_for_line: bool = False,
+        most_rate_mhz: int | None = None,
     ) -> None:
         self.serial = SerialEnd(Board.DAQ, now_us=now_us, boot_ticks=boot_ticks, unique_id=unique_id)
         self.streaming = self.mute = False
         self.streams = self.sent = self.dropped = self.started_us = 0
         self.last_seq = -1
+        self.watcher = Watcher()
+        self.on_trigger: Callable[[int], None] | None = None
         self._source = source
         self._waits_for_line = waits_for_line
+        self._most_rate_mhz = most_rate_mhz
         self._read_until_us = 0
 
     def receive(self, data: bytes, now_us: int) -> None:
         """Take bytes from the host that arrived at this device time."""
         for message in self.serial.hear(data, now_us):
-            if isinstance(message, StreamStart):
-                self._start(now_us)
-            elif isinstance(message, StreamStop):
-                self._end()
-            else:
-                self.serial.ignored += 1
+            self._obey(message, now_us)
 
     def advance(self, now_us: int, light_between: LightBetween, *, room: int = _AMPLE) -> None:
         """Send the readings that are due; `room` of them at most fit the line, the rest is dropped or waits."""
@@ -164,6 +180,7 @@ class DaqBoard:
     def reset(self, cause: ResetCause, now_us: int) -> None:
         """Power or watchdog: the stream is over, without a word."""
         self.streaming = False
+        self.watcher = Watcher()
         self.serial.restart(cause, now_us)
 
     def take_output(self) -> bytes:
@@ -180,10 +197,26 @@ class DaqBoard:
         after_start_us = self._source.due_us(ahead) if self.streaming else None
         return None if after_start_us is None else self.started_us + after_start_us
 
-    def _start(self, now_us: int) -> None:
+    def _obey(self, message: Message, now_us: int) -> None:
+        match message:
+            case StreamStart(rate_mhz):
+                self._start(rate_mhz, now_us)
+            case StreamStop():
+                self._end()
+            case Watch():
+                self.watcher.set(message)
+                self.serial.say(WatchSet(crc32(pack(self.watcher.settings))))
+            case _:
+                self.serial.ignored += 1
+
+    def _start(self, rate_mhz: int, now_us: int) -> None:
         """Always from the first reading: a host that did not hear the settings asks again."""
         source = self._source
+        if self._most_rate_mhz is not None and (rate_mhz or source.rate_mhz) > self._most_rate_mhz:
+            self.serial.say(StreamRefused(self._most_rate_mhz))
+            return
         source.rewind()
+        self.watcher.restart()
         self.streaming = True
         self.streams += 1
         self.sent = self.dropped = 0
@@ -197,15 +230,24 @@ class DaqBoard:
         sample = self._source.take(light)
         self.dropped += sample.seq - self.last_seq - 1  # missing in the recording itself
         self.last_seq, self._read_until_us = sample.seq, due_us
+        if light > 0:
+            sample = sample._replace(flags=sample.flags | FLAG_LIGHT)
+        reading = self._watched(Reading(sample.seq, self.serial.ticks(due_us), *sample[1:]), due_us)
         if lost:
             self.dropped += 1
             self.serial.overruns += 1
         else:
             self.sent += 1
-            if light > 0:
-                sample = sample._replace(flags=sample.flags | FLAG_LIGHT)
-            self.serial.say(Reading(sample.seq, self.serial.ticks(due_us), *sample[1:]))
+            self.serial.say(reading)
         self._end_if_over()
+
+    def _watched(self, reading: Reading, due_us: int) -> Reading:
+        """The trigger rises before the reading is said, and also for one that the line cannot take."""
+        if self.mute or not self.watcher.take(reading):
+            return reading
+        if self.on_trigger is not None:
+            self.on_trigger(due_us)
+        return reading._replace(flags=reading.flags | FLAG_TRIGGER)
 
     def _end_if_over(self) -> None:
         if self._source.due_us() is None:

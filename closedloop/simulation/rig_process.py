@@ -57,11 +57,16 @@ class Rig:
         self._animal: VirtualAnimal | None = None
         self.daq = DaqBoard(self._source(), waits_for_line=self._is_fast)
         self.stimulator = StimulatorBoard()
+        self.daq.on_trigger = self._trigger
         self.daq_cable = self._cable("daq")
         self.stimulator_cable = self._cable("stimulator")
         self._drift = Drift(simulation.clock_drift_ppm)
         self._pace = Pace(order.speed, time.monotonic_ns())
         self._witness = Witness(truth, self.daq, self.stimulator, self._animal)
+
+    def _trigger(self, daq_us: int) -> None:
+        """The wire from the DAQ's trigger output."""
+        self.stimulator.trigger(self._drift.stimulator_us(daq_us))
 
     def _source(self) -> Live | Playback:
         if self._order.stream is not None:

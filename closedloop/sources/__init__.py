@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from closedloop import wire
+from closedloop.errors import DeviceError
 from closedloop.link import Link
 from closedloop.model import Hertz, Part
 
@@ -22,6 +23,15 @@ class Source(Part):
             DeviceError: no such port, no answer, another board or another version.
         """
         raise NotImplementedError
+
+    def watch(self, link: Link, watch: wire.Watch) -> None:
+        """Make the device watch by itself, from the next stream on.
+
+        Raises:
+            DeviceError: it can't, or did not understand.
+        """
+        del watch
+        raise DeviceError(f"{link.port.name}: a {type(self).__name__} can't watch by itself; use another policy")
 
     def start(self, link: Link) -> tuple[wire.StreamSettings, list[wire.Message]]:
         """Start the stream; what the device will really send, and what came behind that answer.

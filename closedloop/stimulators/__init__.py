@@ -8,6 +8,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from closedloop import wire
+from closedloop.errors import DeviceError
 from closedloop.link import Link
 from closedloop.model import Part, Seconds
 
@@ -24,10 +25,24 @@ class Stimulator(Part):
         """The port; None where there is no device."""
         return None
 
-    def open(self, port_name: str, limits: wire.Limits) -> Link | None:
+    def open(self, port_name: str, limits: wire.Limits, daq: Link | None = None) -> Link | None:
         """Open the device, make it dark, and give it its limits; None where there is no device.
+
+        Args:
+            port_name: the port.
+            limits: those of the session.
+            daq: the DAQ's open link, if that very board gives the light as well.
 
         Raises:
             DeviceError: no such port, no answer, another board or version, or other limits than it was given.
         """
         raise NotImplementedError
+
+    def prepare(self, link: Link, train: wire.Prepare) -> None:
+        """Give the device the train that its trigger line begins.
+
+        Raises:
+            DeviceError: it did not take it.
+        """
+        del train
+        raise DeviceError(f"{link.port.name}: a {type(self).__name__} has no trigger line; use another policy")

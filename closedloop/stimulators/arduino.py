@@ -26,11 +26,14 @@ class Arduino(Stimulator):
         """The port."""
         return self.port
 
-    def open(self, port_name: str, limits: wire.Limits) -> Link:
+    def open(self, port_name: str, limits: wire.Limits, daq: Link | None = None) -> Link:
         """Open the port; our firmware must answer, go dark, and confirm the limits by their check."""
-        link = Link(Port(port_name, self.baud))
+        link = daq or Link(Port(port_name, self.baud))
         try:
-            link.handshake(wire.Board.STIMULATOR)
+            if daq is None:
+                link.handshake(wire.Board.STIMULATOR)
+            elif daq.identity is None or daq.identity.board != wire.Board.BOTH:
+                raise DeviceError(f"{port_name}: this board only measures; flash it with the role both, or add another")
             link.send(wire.Dark())
             answer, _ = link.request(limits, wire.LimitsSet)
             if answer.crc != crc32(wire.pack(limits)):
@@ -39,3 +42,9 @@ class Arduino(Stimulator):
             link.close()
             raise
         return link
+
+    def prepare(self, link: Link, train: wire.Prepare) -> None:
+        """The board confirms by the check of what it took."""
+        answer, _ = link.request(train, wire.Prepared)
+        if answer.crc != crc32(wire.pack(train)):
+            raise DeviceError(f"{link.port.name}: the stimulator keeps another train than it was given; reset it")

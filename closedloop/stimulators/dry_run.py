@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from closedloop import wire
+from closedloop.link import Link
 from closedloop.model import Seconds
 from closedloop.stimulators import Stimulator
 
@@ -17,5 +18,5 @@ class DryRun(Stimulator):
     kind: Literal["dry_run"] = "dry_run"
     lease: Seconds = Field(0.5, ge=0.02, le=0.5, description="Of no meaning without a device.")
 
-    def open(self, port_name: str, limits: wire.Limits) -> None:
+    def open(self, port_name: str, limits: wire.Limits, daq: Link | None = None) -> None:
         """Nothing to open."""
