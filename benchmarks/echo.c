@@ -181,17 +181,17 @@ static void on_heartbeat(const uint8_t *body, uint64_t at_ns) {
     last_heartbeat = beat.seq;
 }
 
-static void on_fire(const uint8_t *body, uint64_t at_ns) {
-    wire_fire_t fire;
-    memcpy(&fire, body, sizeof fire);
+static void on_begin(const uint8_t *body, uint64_t at_ns) {
+    wire_begin_t asked;
+    memcpy(&asked, body, sizeof asked);
     if (event == NONE)
         unexpected++;
     else
         keep('f', stamps[event % RING], at_ns);
     event = NONE;
-    wire_started_t started = {fire.train, ticks_at(at_ns)};
+    wire_started_t started = {asked.train, ticks_at(at_ns)};
     say(STIMULATOR, WIRE_STARTED, &started, sizeof started);
-    running_train = fire.train;
+    running_train = asked.train;
     running_ticks = started.on_ticks;
     fired_due_ns = at_ns + TRAIN_NS;
 }
@@ -217,9 +217,10 @@ static void on_clock_query(int which, const uint8_t *body, uint64_t at_ns) {
 static void on_message(int which, const uint8_t *payload, size_t size, uint64_t at_ns) {
     const uint8_t *body = payload + 1;
     wire_limits_set_t set;
+    wire_prepared_t prepared;
     switch (payload[0]) {
     case WIRE_HEARTBEAT: on_heartbeat(body, at_ns); break;
-    case WIRE_FIRE: on_fire(body, at_ns); break;
+    case WIRE_BEGIN: on_begin(body, at_ns); break;
     case WIRE_CLOCK_QUERY: on_clock_query(which, body, at_ns); break;
     case WIRE_IDENTIFY: say_identity(which); break;
     case WIRE_STATISTICS_QUERY: say_statistics(which); break;
@@ -228,6 +229,10 @@ static void on_message(int which, const uint8_t *payload, size_t size, uint64_t 
     case WIRE_LIMITS:
         set.crc = crc32_of(payload, size);
         say(STIMULATOR, WIRE_LIMITS_SET, &set, sizeof set);
+        break;
+    case WIRE_PREPARE:
+        prepared.crc = crc32_of(payload, size);
+        say(STIMULATOR, WIRE_PREPARED, &prepared, sizeof prepared);
         break;
     case WIRE_ARM:
         armed = 1;

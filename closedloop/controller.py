@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, Protocol
 from closedloop import wire
 from closedloop.deliveries import Deliveries
 from closedloop.errors import DeviceError
-from closedloop.limits import Command
 from closedloop.logbook import Logbook, Recorder
 from closedloop.loop import VALID, WARM, Loop, Steps, told
 from closedloop.readings import Readings
@@ -69,7 +68,6 @@ class Orders:
     rate_hz: float
     decisions: tuple[str, ...]  # the policy's, number 1 first
     fire_code: int
-    command: Command
     duration_us: int | None
     real_time: bool  # False when a recording is played faster than it was made
     input_names: tuple[str, ...] = ()
@@ -171,8 +169,7 @@ class Controller:
         return Refusal.NONE
 
     def _fire(self, train: int) -> int:
-        c = self._orders.command
-        self._tell(wire.Fire(train, c.on_us, c.period_us, c.pulses, c.level, c.ramp_off_us, scheduled=0, start=0))
+        self._tell(wire.Begin(train))
         sent_ns = self._now_ns()
         self._deliveries.command(train, sent_ns)
         return sent_ns

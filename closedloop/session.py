@@ -236,15 +236,16 @@ def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, na
 
 
 def _hand_over(request: Request, daq: Link, stimulator: Link | None) -> None:
-    """Where the policy leaves detection to the board: what to watch for, and what to begin."""
+    """The session's train; and what to watch for, where the policy leaves detection to the board."""
     protocol, rig = request.protocol, request.rig
     watch = protocol.policy.watch(rig.daq.rate, protocol.warm_up)
-    if watch is None:
-        return
-    rig.daq.watch(daq, watch)
+    if watch is not None:
+        rig.daq.watch(daq, watch)
     if stimulator is not None:
         c = command(protocol.light, rig.full_power_mw)
-        rig.stimulator.prepare(stimulator, wire.Prepare(c.on_us, c.period_us, c.pulses, c.level, c.ramp_off_us))
+        by_trigger = int(watch is not None)
+        train = wire.Prepare(c.on_us, c.period_us, c.pulses, c.level, c.ramp_off_us, by_trigger)
+        rig.stimulator.prepare(stimulator, train)
 
 
 def _orders(request: Request, settings: wire.StreamSettings, names: tuple[str, ...]) -> Orders:
@@ -254,7 +255,6 @@ def _orders(request: Request, settings: wire.StreamSettings, names: tuple[str, .
         rate_hz=settings.rate_mhz / 1000,
         decisions=policy.decisions,
         fire_code=policy.fire_code,
-        command=command(request.protocol.light, request.rig.full_power_mw),
         duration_us=None if duration_s is None else round(duration_s * 1e6),
         real_time=request.speed == 1,
         input_names=names,

@@ -61,7 +61,7 @@ class Reason(IntEnum):
     DUTY_LONG = 7
     TRAIN_RATE = 8  # too many trains a minute
     LEVEL = 9
-    BAD_REQUEST = 10  # zero on-time, period not longer than on-time, and the like
+    BAD_REQUEST = 10  # zero on-time, period not longer than on-time, nothing prepared, and the like
     LATE = 11  # the start tick has passed
     LEASE_EXPIRED = 12  # no heartbeat within the lease
     HOST_DARK = 13  # the host said dark
@@ -292,13 +292,17 @@ class Trip(NamedTuple):
 
 
 class Prepare(NamedTuple):
-    """Host to stimulator: the train that a pulse on the trigger line begins while armed; 0 pulses take it back."""
+    """Host to stimulator: the train of this session, to be begun by Begin; 0 pulses take it back.
+
+    If `by_trigger` is 1, a pulse on the trigger line begins it as well, while armed.
+    """
 
     on_us: U32
     period_us: U32
     pulses: U16
     level: U16
     ramp_off_us: U32
+    by_trigger: U8
 
 
 class Prepared(NamedTuple):
@@ -307,11 +311,17 @@ class Prepared(NamedTuple):
     crc: U32
 
 
+class Begin(NamedTuple):
+    """Host to stimulator: the prepared train, now, under this number: Fire in a third of its bytes."""
+
+    train: U32
+
+
 Message = (
     Identify | Identity | ClockQuery | ClockReply | StatisticsQuery | Statistics
     | StreamStart | StreamSettings | StreamStop | StreamEnd | Reading | StreamRefused
     | Watch | WatchSet | Heartbeat | Limits | LimitsSet | Arm | Disarm | Status | Fire | Started | Fired | Refused
-    | Dark | Trip | Prepare | Prepared
+    | Dark | Trip | Prepare | Prepared | Begin
 )  # fmt: skip
 
 TABLE: dict[int, type[Message]] = {
@@ -343,6 +353,7 @@ TABLE: dict[int, type[Message]] = {
     0x2B: Trip,
     0x2C: Prepare,
     0x2D: Prepared,
+    0x2E: Begin,
 }
 
 ENUMS: tuple[type[IntEnum], ...] = (Board, ResetCause, State, Reason, Feature, Flag)

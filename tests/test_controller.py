@@ -169,7 +169,7 @@ def test_readings_that_arrive_too_late_are_refused_as_stale() -> None:
 
 def test_sham_sends_no_fire() -> None:
     ran = session(policy=Sham(refractory=2.0)).run(30)
-    assert of_type(ran.to_stimulator.sent, wire.Fire) == []
+    assert of_type(ran.to_stimulator.sent, wire.Begin) == []
     assert ran.notebook.kinds("decision") == ["sham"] * 3
     assert ran.lit_s == []
 
@@ -214,14 +214,14 @@ def test_a_lost_stimulator_ends_the_session_and_the_reading_at_hand_is_kept() ->
 
 def test_a_command_lost_on_the_line_is_recorded_as_unanswered_and_not_sent_again() -> None:
     ran = session().run(14.5)
-    fire = wire.TABLE[0x26]
-    ran.to_stimulator.wear = lambda data: b"" if _holds(data, fire) else data
+    begin = wire.Begin
+    ran.to_stimulator.wear = lambda data: b"" if _holds(data, begin) else data
     ran.run(17)
     ran.to_stimulator.wear = bytes
     ran.run(30)
     assert ran.notebook.kinds("refused") == ["unanswered"]
     assert len(ran.lit_s) == 2
-    assert len([m for m in ran.to_stimulator.sent if isinstance(m, wire.Fire)]) == 3
+    assert len([m for m in ran.to_stimulator.sent if isinstance(m, wire.Begin)]) == 3
 
 
 def _holds(data: bytes, kind: type) -> bool:

@@ -48,9 +48,9 @@ class Pair:
 
     def __init__(self, library: ctypes.CDLL, lead_us: int = 0) -> None:
         self.c = library
-        self.python = StimulatorBoard(lead_us=lead_us)
+        self.python = StimulatorBoard(lead_us=lead_us, notice_us=lead_us)
         self.now_us = self.trains = 0
-        self.c.twin_start(self.ticks, lead_us, ctypes.c_uint64(UNIQUE_ID))
+        self.c.twin_start(self.ticks, lead_us, lead_us, ctypes.c_uint64(UNIQUE_ID))
         self.same()
 
     @property
@@ -134,7 +134,12 @@ def _fire(rng: random.Random, pair: Pair) -> wire.Fire:
 
 def _prepare(rng: random.Random, pair: Pair) -> None:
     fire = _fire(rng, pair)
-    pair.say(wire.Prepare(fire.on_us, fire.period_us, fire.pulses, fire.level, fire.ramp_off_us))
+    pair.say(wire.Prepare(fire.on_us, fire.period_us, fire.pulses, fire.level, fire.ramp_off_us, rng.randrange(2)))
+
+
+def _begin(rng: random.Random, pair: Pair) -> None:
+    pair.trains += 1
+    pair.say(wire.Begin(_often(rng, [pair.trains], [0, 1, pair.trains - 1, 1 << 31])))
 
 
 def _new_session(rng: random.Random, pair: Pair) -> None:
@@ -153,6 +158,7 @@ _DEEDS: tuple[tuple[int, Callable[[random.Random, Pair], None]], ...] = (
     (12, lambda rng, pair: pair.say(wire.Arm())),
     (8, lambda rng, pair: pair.trigger()),
     (4, _prepare),
+    (8, _begin),
     (2, _new_session),
     (2, _question),
     (1, lambda rng, pair: pair.say(rng.choice([wire.Dark(), wire.Disarm()]))),

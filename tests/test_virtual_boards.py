@@ -585,7 +585,25 @@ def test_a_shut_gate_cuts_the_train_refuses_the_next_and_trips_nothing() -> None
     assert isinstance(bench.say(fire(3))[0], wire.Started)
 
 
-PREPARED = wire.Prepare(10_000, 0, 1, 65_535, 0)
+PREPARED = wire.Prepare(10_000, 0, 1, 65_535, 0, by_trigger=1)
+
+
+def test_begin_gives_the_prepared_train_its_number() -> None:
+    bench = StimulatorBench()
+    bench.say(PREPARED._replace(by_trigger=0))
+    [started] = bench.say(wire.Begin(7))
+    assert started.train == 7  # type: ignore[union-attr]
+    bench.wait(20_000)
+    assert bench.say(wire.Begin(7), wire.Begin(6))[0].lit_us == 10_000  # type: ignore[union-attr]
+    assert pulses_of(bench.board) == [(0, 10_000)]
+    assert bench.say(PREPARED._replace(pulses=0), wire.Begin(8))[-1] == wire.Refused(8, Reason.BAD_REQUEST)
+
+
+def test_the_trigger_line_begins_nothing_that_was_not_prepared_for_it() -> None:
+    bench = StimulatorBench()
+    bench.say(PREPARED._replace(by_trigger=0))
+    bench.board.trigger(bench.now_us)
+    assert bench.board.edges == []
 
 
 def test_a_trigger_begins_the_prepared_train_and_its_number_says_so() -> None:

@@ -12,13 +12,14 @@ static uint32_t edges[1 << 16][2];
 static uint32_t edge_count;
 static uint16_t level;
 
-void board_send(const void *payload, uint8_t length) {
-    uint8_t frame[FRAMING_MAX_FRAME];
-    uint8_t size = framing_encode(payload, length, frame);
-    if (out_length + size <= sizeof out) {
-        memcpy(&out[out_length], frame, size);
-        out_length += size;
+static void put(uint8_t byte) {
+    if (out_length < sizeof out) {
+        out[out_length++] = byte;
     }
+}
+
+void board_send(const void *payload, uint8_t length) {
+    framing_send(payload, length, put);
 }
 
 static void look(uint32_t now) {
@@ -31,11 +32,11 @@ static void look(uint32_t now) {
     }
 }
 
-void twin_start(uint32_t now, uint32_t lead_us, uint64_t unique_id) {
+void twin_start(uint32_t now, uint32_t lead_us, uint32_t notice_us, uint64_t unique_id) {
     out_length = edge_count = 0;
     level = 0;
     board_init(&board, BOARD_STIMULATOR, RESET_CAUSE_POWER_ON, unique_id);
-    stimulator_init(&stimulator, now, lead_us);
+    stimulator_init(&stimulator, now, lead_us, notice_us);
     stimulator_interlock(&stimulator, 1, now);
     stimulator_gate(&stimulator, 1, now);
 }

@@ -82,7 +82,6 @@ class VirtualSession:
             rate_hz=RATE_HZ,
             decisions=self.plan.policy.decisions,
             fire_code=self.plan.policy.fire_code,
-            command=command(self.plan.train, None),
             duration_us=None,
             real_time=True,
         )
@@ -90,18 +89,20 @@ class VirtualSession:
         stimulator = self.to_stimulator if lit else None
         self.controller = Controller(orders, loop, self.to_daq, stimulator, self.notebook, lambda: self.now_us * 1000)
         self.to_daq.board.take_output()
-        self._hand_over()
+        self._hand_over(lit)
         self.to_daq.send(wire.StreamStart(0))
         self.to_daq.hear()  # the settings, which are the session's to hear and not the controller's
         self.host_stopped = False
 
-    def _hand_over(self) -> None:
-        """As session.py does where the policy leaves detection to the board."""
+    def _hand_over(self, lit: bool) -> None:
+        """As session.py does, before the stream."""
         watch = self.plan.policy.watch(RATE_HZ, self.plan.warm_up_s)
+        c = command(self.plan.train, None)
+        by_trigger = int(watch is not None)
+        if lit:
+            self.to_stimulator.send(wire.Prepare(c.on_us, c.period_us, c.pulses, c.level, c.ramp_off_us, by_trigger))
         if watch is not None:
-            c = command(self.plan.train, None)
             self.to_daq.send(watch)
-            self.to_stimulator.send(wire.Prepare(c.on_us, c.period_us, c.pulses, c.level, c.ramp_off_us))
 
     def run(self, until_s: float) -> VirtualSession:
         """Let virtual time pass."""

@@ -18,6 +18,7 @@ from closedloop.simulation.serial_end import TICKS, SerialEnd
 from closedloop.wire import (
     ON_BOARD_TRAIN,
     Arm,
+    Begin,
     Board,
     Dark,
     Disarm,
@@ -43,7 +44,7 @@ ANSWERS_KEPT = 4  # a Fire repeated within so many answers is answered again; it
 FULL_LEVEL = 65_535
 UNIQUE_ID = 0x5710_0001
 BOOT_TICKS = TICKS - 10_000_000  # the ticks wrap 10 s after start-up, so that every longer run has wrapped
-_NOTHING = Prepare(0, 0, 0, 0, 0)
+_NOTHING = Prepare(0, 0, 0, 0, 0, by_trigger=0)
 
 
 class _Delivery:
@@ -79,12 +80,14 @@ class StimulatorBoard:
         interlock_closed: bool = True,
         gate_open: bool = True,
         lead_us: int = 0,
+        notice_us: int = 0,
     ) -> None:
         self.serial = SerialEnd(Board.STIMULATOR, now_us=now_us, boot_ticks=boot_ticks, unique_id=unique_id)
         self.edges: list[tuple[int, float]] = []
         self._level = 0
         self._now_us = now_us
         self._lead_us = lead_us
+        self._notice_us = notice_us
         self._start(interlock_closed, gate_open)
 
     def _start(self, interlock_closed: bool, gate_open: bool) -> None:
@@ -135,12 +138,13 @@ class StimulatorBoard:
     def trigger(self, now_us: int) -> None:
         """The trigger line rose: begin the prepared train, if there is one and the board is armed."""
         self.advance(now_us)
-        if self._prepared.pulses == 0 or self._delivery is not None or self.interlock.ready() is Reason.NOT_ARMED:
+        p = self._prepared
+        if p.pulses == 0 or not p.by_trigger or self._delivery is not None:
+            return
+        if self.interlock.ready() is Reason.NOT_ARMED:
             return
         self._on_board_trains += 1
-        train = ON_BOARD_TRAIN + self._on_board_trains
-        p = self._prepared
-        self._begin(Fire(train, p.on_us, p.period_us, p.pulses, p.level, p.ramp_off_us, scheduled=0, start=0))
+        self._begin(self._prepared_train(ON_BOARD_TRAIN + self._on_board_trains))
         self._settle()
 
     def reset(self, cause: ResetCause, now_us: int) -> None:
@@ -217,6 +221,8 @@ class StimulatorBoard:
             case Heartbeat():
                 self.last_heartbeat = message.seq
                 self.interlock.heartbeat()
+            case Begin(train):
+                self._on_fire(self._prepared_train(train))
             case Fire():
                 self._on_fire(message)
             case Arm():
@@ -228,6 +234,10 @@ class StimulatorBoard:
                 self.serial.say(Prepared(crc32(pack(message))))
             case _:
                 self.serial.ignored += 1
+
+    def _prepared_train(self, train: int) -> Fire:
+        p = self._prepared
+        return Fire(train, p.on_us, p.period_us, p.pulses, p.level, p.ramp_off_us, scheduled=0, start=0)
 
     def _on_limits(self, message: Limits) -> None:
         if self.state is not State.ARMED:
@@ -260,7 +270,7 @@ class StimulatorBoard:
             return reason or Reason.BUSY
         if not is_sound(fire, self.limits.off_us) or fire.scheduled > 1 or wait_us > LONGEST_WAIT_US:
             return Reason.BAD_REQUEST
-        if wait_us < self._lead_us:
+        if wait_us < 0 or (fire.scheduled and wait_us < self._notice_us):
             return Reason.LATE
         return self.interlock.grant(Request(fire.on_us, fire.ramp_off_us, wait_us, fire.pulses, fire.level))
 

@@ -14,6 +14,7 @@ NOBODY = Watch(feature=0, shift=0, threshold=0, release=0, minimum=0, warm_up=0,
 
 _UNFIT = Flag.SIGNAL_SATURATED | Flag.CONTROL_SATURATED | Flag.DROPPED_CONVERSIONS
 _MOST_PART = 65535  # a threshold cannot ask for more
+_LEAST_LEVEL_SHIFT = 6  # below 64 counts there is noise alone, and its ratio to nothing is no event
 _TICKS = 1 << 32
 _TOP_BIT = 1 << 31
 
@@ -78,11 +79,24 @@ class Watcher:
         """A level of less than an eighth of its memory is not yet worth comparing with."""
         if self._known == 0 or self._known < self._memory >> 3:
             return None
-        feature = _dff(self._signal, signal * self._known)
+        feature = self._dff(self._signal, signal)
         if self.settings.feature == Feature.SIGNAL or feature is None:
             return feature
-        of_control = _dff(self._control, control * self._known)
+        of_control = self._dff(self._control, control)
         return None if of_control is None else feature - of_control
+
+    def _dff(self, level: int, counts: int) -> int | None:
+        """(counts - level) / level in 1/65536, cut off at 65535; None where the level is below 64 counts."""
+        if level >> _LEAST_LEVEL_SHIFT < self._known:
+            return None
+        change, whole = abs(counts * self._known - level), level
+        if change >= level:
+            part = _MOST_PART
+        else:
+            if level & _TOP_BIT:  # the board's 32 bits then lack one, and so do we
+                change, whole = change >> 1, level >> 1
+            part = min((change << 16) // whole, _MOST_PART)
+        return part if counts * self._known >= level else -part
 
     def _cross(self, feature: int) -> bool:
         if self._high:
@@ -129,17 +143,3 @@ def _can_be_obeyed(settings: Watch) -> bool:
         and settings.minimum > 0
         and settings.release <= settings.threshold
     )
-
-
-def _dff(level: int, now: int) -> int | None:
-    """(now - level) / level in 1/65536, cut off at 65535; None where the level is not above 0."""
-    if level == 0:
-        return None
-    change, whole = abs(now - level), level
-    if change >= level:
-        part = _MOST_PART
-    else:
-        if level & _TOP_BIT:  # the board's 32 bits then lack one, and so do we
-            change, whole = change >> 1, level >> 1
-        part = min((change << 16) // whole, _MOST_PART)
-    return part if now >= level else -part

@@ -39,10 +39,10 @@ class Stimulator(Part):
         raise NotImplementedError
 
     def prepare(self, link: Link, train: wire.Prepare) -> None:
-        """Give the device the train that its trigger line begins.
+        """Give the device the train of this session.
 
         Raises:
             DeviceError: it did not take it.
         """
         del train
-        raise DeviceError(f"{link.port.name}: a {type(self).__name__} has no trigger line; use another policy")
+        raise DeviceError(f"{link.port.name}: a {type(self).__name__} takes no train beforehand; use another stimulator")

@@ -1,10 +1,14 @@
 /* COBS (Cheshire & Baker 1999) with CRC-32. No register is touched here, and nothing on the line can do harm. */
 #include "framing.h"
 
+#include <string.h>
+
 #include "flash.h"
 
 #define LONGEST (FRAMING_MAX_FRAME - 1) /* without the closing zero */
 #define SHORTEST 6                      /* one byte, its check, and the code byte */
+#define START 0xFFFFFFFFUL
+#define SOUND 0xDEBB20E3UL /* what remains of a payload together with its check */
 
 /* A byte at a time from a table of 1 KiB: half a frame's time on the line is saved against a table of 16 entries. */
 static FLASH_TABLE uint32_t TABLE[256] = {
@@ -42,101 +46,122 @@ static FLASH_TABLE uint32_t TABLE[256] = {
     0xB3667A2EUL, 0xC4614AB8UL, 0x5D681B02UL, 0x2A6F2B94UL, 0xB40BBE37UL, 0xC30C8EA1UL, 0x5A05DF1BUL, 0x2D02EF8DUL,
 };
 
-uint32_t framing_crc32(const uint8_t *bytes, uint8_t length) {
-    uint32_t crc = 0xFFFFFFFFUL;
-    for (uint8_t at = 0; at < length; at++) {
-        crc = (crc >> 8) ^ FLASH_U32(&TABLE[(uint8_t)(crc ^ bytes[at])]);
+static inline uint32_t with(uint32_t crc, uint8_t byte) {
+    return (crc >> 8) ^ FLASH_U32(&TABLE[(uint8_t)(crc ^ byte)]);
+}
+
+static uint32_t with_bytes(uint32_t crc, const uint8_t *bytes, uint8_t length) {
+    while (length-- > 0) {
+        crc = with(crc, *bytes++);
     }
-    return crc ^ 0xFFFFFFFFUL;
+    return crc;
+}
+
+uint32_t framing_crc32(const uint8_t *bytes, uint8_t length) {
+    return with_bytes(START, bytes, length) ^ START;
+}
+
+static void begin(framing_t *framing) {
+    framing->length = 0;
+    framing->left = 0;
+    framing->skipping = 0;
+    framing->crc = START;
 }
 
 void framing_init(framing_t *framing) {
     framing->frames = 0;
     framing->damaged = 0;
-    framing->length = 0;
-    framing->skipping = 0;
-}
-
-/* Each code byte says where the next one stands, and stands itself where a zero was. Returns 1 if they add up. */
-static uint8_t unstuff(uint8_t *bytes, uint8_t length) {
-    uint16_t at = 0; /* wider than a code byte: a sum in 8 bits would wrap */
-    while (at < length) {
-        uint8_t code = bytes[at];
-        bytes[at] = 0;
-        at = (uint16_t)(at + code);
-    }
-    return at == length;
-}
-
-static uint32_t little_endian(const uint8_t *bytes) {
-    return (uint32_t)bytes[0] | ((uint32_t)bytes[1] << 8) | ((uint32_t)bytes[2] << 16) | ((uint32_t)bytes[3] << 24);
+    begin(framing);
 }
 
 /* The length of the payload in a frame of this length, 0 if it is damaged. */
-static uint8_t payload_length(framing_t *framing, uint8_t length) {
-    if (length < SHORTEST || !unstuff(framing->bytes, length)) {
-        return 0;
-    }
-    uint8_t payload = (uint8_t)(length - 5);
-    uint32_t check = little_endian(&framing->bytes[1 + payload]);
-    return check == framing_crc32(&framing->bytes[1], payload) ? payload : 0;
+static uint8_t payload_length(const framing_t *framing) {
+    uint8_t is_sound = framing->length >= SHORTEST && framing->left == 0 && !framing->skipping && framing->crc == SOUND;
+    return is_sound ? (uint8_t)(framing->length - 5) : 0;
 }
 
 static uint8_t close(framing_t *framing) {
-    uint8_t length = framing->length;
-    uint8_t skipped = framing->skipping;
-    framing->length = 0;
-    framing->skipping = 0;
-    if (length == 0 && !skipped) { /* two zeros in a row clear the line; that is not damage */
-        return 0;
-    }
-    uint8_t payload = skipped ? 0 : payload_length(framing, length);
-    if (payload == 0) {
-        framing->damaged++;
-    } else {
+    uint8_t is_empty = framing->length == 0; /* two zeros in a row clear the line; that is not damage */
+    uint8_t payload = payload_length(framing);
+    begin(framing);
+    if (payload > 0) {
         framing->frames++;
+    } else if (!is_empty) {
+        framing->damaged++;
     }
     return payload;
 }
 
+/* Each code byte says where the next one stands, and stands itself where a zero was; the first stands before all. The
+ * check is taken along byte by byte, so that nothing is left to do when the closing zero comes. */
 uint8_t framing_take(framing_t *framing, uint8_t byte) {
     if (byte == 0) {
         return close(framing);
     }
-    if (framing->length < LONGEST) {
-        framing->bytes[framing->length++] = byte;
-    } else {
+    if (framing->length >= LONGEST) {
         framing->skipping = 1;
+        return 0;
     }
+    uint8_t at = framing->length++;
+    if (framing->left > 0) {
+        framing->left--;
+    } else {
+        framing->left = (uint8_t)(byte - 1);
+        if (at == 0) {
+            return 0;
+        }
+        byte = 0;
+    }
+    framing->bytes[at - 1] = byte;
+    framing->crc = with(framing->crc, byte);
     return 0;
 }
 
 const uint8_t *framing_payload(const framing_t *framing) {
-    return &framing->bytes[1];
+    return framing->bytes;
 }
 
-uint8_t framing_encode(const uint8_t *payload, uint8_t length, uint8_t frame[FRAMING_MAX_FRAME]) {
-    uint32_t check = framing_crc32(payload, length);
-    uint8_t code_at = 0;
-    uint8_t at = 1;
-    uint8_t end = (uint8_t)(length + 4);
-    for (uint8_t from = 0; from < end; from++) {
-        uint8_t byte;
-        if (from < length) {
-            byte = payload[from];
-        } else {
-            byte = (uint8_t)check;
-            check >>= 8;
-        }
-        if (byte == 0) {
-            frame[code_at] = (uint8_t)(at - code_at);
-            code_at = at;
-        } else {
-            frame[at] = byte;
-        }
-        at++;
+/* How many bytes there are before the next zero, or in all. */
+static uint8_t run_of(const uint8_t *bytes, uint8_t length) {
+    uint8_t run = 0;
+    while (run < length && bytes[run] != 0) {
+        run++;
     }
-    frame[code_at] = (uint8_t)(at - code_at);
-    frame[at++] = 0;
-    return at;
+    return run;
+}
+
+static void put_block(const uint8_t *bytes, uint8_t run, framing_put_t put) {
+    put((uint8_t)(run + 1));
+    while (run-- > 0) {
+        put(*bytes++);
+    }
+}
+
+/* A block leaves before it is reckoned into the check, so that the line is busy meanwhile; only what stands behind the
+ * payload's last zero has to wait for the check. */
+void framing_send(const uint8_t *payload, uint8_t length, framing_put_t put) {
+    uint8_t last[FRAMING_MAX_PAYLOAD + 4];
+    uint32_t crc = START;
+    uint8_t run;
+    while ((run = run_of(payload, length)) < length) {
+        put_block(payload, run, put);
+        run++;
+        crc = with_bytes(crc, payload, run);
+        payload += run;
+        length = (uint8_t)(length - run);
+    }
+    memcpy(last, payload, length);
+    crc = with_bytes(crc, payload, length) ^ START;
+    for (uint8_t byte = 0; byte < 4; byte++) {
+        last[length++] = (uint8_t)crc;
+        crc >>= 8;
+    }
+    const uint8_t *rest = last;
+    while ((run = run_of(rest, length)) < length) {
+        put_block(rest, run, put);
+        rest += run + 1;
+        length = (uint8_t)(length - run - 1);
+    }
+    put_block(rest, length, put);
+    put(0);
 }

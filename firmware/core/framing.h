@@ -8,14 +8,17 @@
 #include <stdint.h>
 
 #define FRAMING_MAX_PAYLOAD 64
-#define FRAMING_MAX_FRAME (FRAMING_MAX_PAYLOAD + 4 + 1 + 1) /* with check, code byte and closing zero */
+#define FRAMING_BYTES 6 /* check, code byte and closing zero */
+#define FRAMING_MAX_FRAME (FRAMING_MAX_PAYLOAD + FRAMING_BYTES)
 
 typedef struct {
     uint32_t frames;  /* good ones since the start */
     uint32_t damaged; /* bad check, bad length, or overlong */
     uint8_t length;   /* bytes held of the unfinished frame */
+    uint8_t left;     /* until the next code byte */
     uint8_t skipping; /* an overlong frame is being skipped until its zero */
-    uint8_t bytes[FRAMING_MAX_FRAME - 1];
+    uint32_t crc;     /* of what has come so far */
+    uint8_t bytes[FRAMING_MAX_FRAME - 2];
 } framing_t;
 
 /* Forgets everything. */
@@ -27,8 +30,11 @@ uint8_t framing_take(framing_t *framing, uint8_t byte);
 /* The payload that framing_take announced; it lasts until the next byte is taken. */
 const uint8_t *framing_payload(const framing_t *framing);
 
-/* Writes the frame of a payload of 1 to FRAMING_MAX_PAYLOAD bytes, closing zero included, and returns its length. */
-uint8_t framing_encode(const uint8_t *payload, uint8_t length, uint8_t frame[FRAMING_MAX_FRAME]);
+/* Where a frame's bytes go, one by one. */
+typedef void (*framing_put_t)(uint8_t byte);
+
+/* Hands on the frame of a payload of 1 to FRAMING_MAX_PAYLOAD bytes: FRAMING_BYTES more than it has. */
+void framing_send(const uint8_t *payload, uint8_t length, framing_put_t put);
 
 /* CRC-32 of zlib and Ethernet. */
 uint32_t framing_crc32(const uint8_t *bytes, uint8_t length);

@@ -152,7 +152,7 @@ static uint8_t refusal(stimulator_t *s, const wire_fire_t *fire) {
         fire->scheduled > 1 || (wait < HALF && wait > TRAIN_LONGEST_WAIT_US)) {
         return REASON_BAD_REQUEST;
     }
-    if (wait >= HALF || wait < s->lead_us) {
+    if (wait >= HALF || (fire->scheduled && wait < s->notice_us)) {
         return REASON_LATE;
     }
     interlock_train_t asked = {fire->on_us, fire->ramp_off_us, wait, fire->pulses, fire->level};
@@ -188,14 +188,9 @@ static void on_fire(stimulator_t *s, const wire_fire_t *fire) {
     }
 }
 
-void stimulator_trigger(stimulator_t *s, uint32_t now) {
-    stimulator_advance(s, now);
-    if (s->prepared.pulses == 0 || s->planned || interlock_ready(&s->interlock) == REASON_NOT_ARMED) {
-        return;
-    }
-    s->on_board_trains++;
+static wire_fire_t prepared_train(const stimulator_t *s, uint32_t train) {
     wire_fire_t fire = {
-        .train = ON_BOARD_TRAIN + s->on_board_trains,
+        .train = train,
         .on_us = s->prepared.on_us,
         .period_us = s->prepared.period_us,
         .pulses = s->prepared.pulses,
@@ -204,8 +199,26 @@ void stimulator_trigger(stimulator_t *s, uint32_t now) {
         .scheduled = 0,
         .start = 0,
     };
+    return fire;
+}
+
+void stimulator_trigger(stimulator_t *s, uint32_t now) {
+    stimulator_advance(s, now);
+    if (s->prepared.pulses == 0 || !s->prepared.by_trigger || s->planned ||
+        interlock_ready(&s->interlock) == REASON_NOT_ARMED) {
+        return;
+    }
+    s->on_board_trains++;
+    wire_fire_t fire = prepared_train(s, ON_BOARD_TRAIN + s->on_board_trains);
     begin(s, &fire);
     settle(s, s->interlock.state);
+}
+
+static void on_begin(stimulator_t *s, const uint8_t *fields) {
+    wire_begin_t asked;
+    memcpy(&asked, fields, sizeof asked);
+    wire_fire_t fire = prepared_train(s, asked.train);
+    on_fire(s, &fire);
 }
 
 static void on_limits(stimulator_t *s, const wire_limits_t *limits) {
@@ -233,12 +246,13 @@ static void on_dark(stimulator_t *s, uint8_t reason) {
     say_status(s, s->interlock.state == STATE_TRIPPED ? s->interlock.trip_reason : reason);
 }
 
-void stimulator_init(stimulator_t *s, uint32_t now, uint32_t lead_us) {
+void stimulator_init(stimulator_t *s, uint32_t now, uint32_t lead_us, uint32_t notice_us) {
     memset(s, 0, sizeof *s);
     interlock_init(&s->interlock);
     train_init(&s->train);
     s->now = now;
     s->lead_us = lead_us;
+    s->notice_us = notice_us;
 }
 
 static uint8_t obey_fields(stimulator_t *s, const uint8_t *payload, uint8_t length) {
@@ -246,6 +260,8 @@ static uint8_t obey_fields(stimulator_t *s, const uint8_t *payload, uint8_t leng
     uint8_t size = (uint8_t)(length - 1);
     if (payload[0] == WIRE_HEARTBEAT && size == sizeof(wire_heartbeat_t)) {
         interlock_heartbeat(&s->interlock);
+    } else if (payload[0] == WIRE_BEGIN && size == sizeof(wire_begin_t)) {
+        on_begin(s, fields);
     } else if (payload[0] == WIRE_FIRE && size == sizeof(wire_fire_t)) {
         wire_fire_t fire;
         memcpy(&fire, fields, sizeof fire);

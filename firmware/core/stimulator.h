@@ -32,7 +32,8 @@ typedef struct {
     uint32_t lit_since;
     wire_prepare_t prepared;                         /* pulses 0: nothing is */
     uint32_t now;
-    uint32_t lead_us;                                /* from a command to its first light */
+    uint32_t lead_us;                                /* from a command to its first light, at least */
+    uint32_t notice_us;                              /* ahead of its tick that a scheduled start must come */
     uint32_t last_train;                             /* highest number of this session; 0 before the first */
     uint32_t on_board_trains;                        /* begun by the trigger line since the start */
     stimulator_answer_t answers[STIMULATOR_ANSWERS]; /* newest at next_answer - 1 */
@@ -41,7 +42,7 @@ typedef struct {
 } stimulator_t;
 
 /* Start-up: dark, disarmed, without limits, the interlock taken as open until it is seen closed. */
-void stimulator_init(stimulator_t *stimulator, uint32_t now, uint32_t lead_us);
+void stimulator_init(stimulator_t *stimulator, uint32_t now, uint32_t lead_us, uint32_t notice_us);
 
 /* Lets time pass: edges and the end of the lease happen at their own microsecond. */
 void stimulator_advance(stimulator_t *stimulator, uint32_t now);

@@ -3,7 +3,7 @@
 #define CLOSEDLOOP_WIRE_H
 #include <stdint.h>
 
-#define WIRE_HASH 0x6A22ECBBUL
+#define WIRE_HASH 0xE2950BF2UL
 
 #define BOARD_DAQ 1
 #define BOARD_STIMULATOR 2
@@ -243,7 +243,7 @@ typedef struct __attribute__((packed)) {
     uint32_t ticks;
 } wire_trip_t;
 
-/* Host to stimulator: the train that a pulse on the trigger line begins while armed; 0 pulses take it back. */
+/* Host to stimulator: the train of this session, to be begun by Begin; 0 pulses take it back. */
 #define WIRE_PREPARE 0x2C
 typedef struct __attribute__((packed)) {
     uint32_t on_us;
@@ -251,6 +251,7 @@ typedef struct __attribute__((packed)) {
     uint16_t pulses;
     uint16_t level;
     uint32_t ramp_off_us;
+    uint8_t by_trigger;
 } wire_prepare_t;
 
 /* Stimulator to host: CRC-32 of the Prepare message that is now in force. */
@@ -258,5 +259,11 @@ typedef struct __attribute__((packed)) {
 typedef struct __attribute__((packed)) {
     uint32_t crc;
 } wire_prepared_t;
+
+/* Host to stimulator: the prepared train, now, under this number: Fire in a third of its bytes. */
+#define WIRE_BEGIN 0x2E
+typedef struct __attribute__((packed)) {
+    uint32_t train;
+} wire_begin_t;
 
 #endif
