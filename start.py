@@ -27,7 +27,13 @@ CHECKS = (
     ("mypy",),
     ("lint-imports",),
 )
-DEBIAN_FOR_TESTS = ("gcc", "libc6-dev")  # the C echo of the latency benchmark, and the generated firmware header
+# By what each is looked for: a compiler for the host's side, the boards' toolchain and emulator, the proofs' tools
+DEBIAN_FOR_TESTS = {
+    "gcc": "gcc libc6-dev make",
+    "avr-gcc": "gcc-avr avr-libc binutils-avr libsimavr-dev libelf-dev arduino-core-avr",
+    "clang": "clang libclang-rt-14-dev",
+    "frama-c": "frama-c-base why3 z3 cvc4",
+}
 
 
 def say(text: str) -> None:
@@ -82,8 +88,9 @@ def install(extra: str, lock: Path) -> None:
 def test(arguments: list[str]) -> int:
     """Every check and every test; `--quick` leaves the checks out. Other arguments are pytest's."""
     install("dev", HERE / "requirements.lock")
-    if not (shutil.which("cc") or shutil.which("gcc")) and platform.system() == "Linux":
-        debian(*DEBIAN_FOR_TESTS)
+    missing = [packages for tool, packages in DEBIAN_FOR_TESTS.items() if not shutil.which(tool)]
+    if missing and platform.system() == "Linux":
+        debian(*" ".join(missing).split())
     checks = () if "--quick" in arguments else CHECKS
     for name, *rest in checks:
         say(f"-- {' '.join([name, *rest])}")

@@ -9,6 +9,13 @@ void train_init(train_t *train) {
     train->ramp_steps = 0;
 }
 
+/* Whether so many periods fit TRAIN_LONGEST_US: their product in two halves, without a division. */
+static uint8_t lasts_no_longer(uint32_t period_us, uint16_t pulses) {
+    uint32_t low = (period_us & 0xFFFFU) * pulses;
+    uint32_t high = (period_us >> 16) * pulses + (low >> 16);
+    return high < (TRAIN_LONGEST_US >> 16) || (high == (TRAIN_LONGEST_US >> 16) && (low & 0xFFFFU) == 0);
+}
+
 uint8_t train_is_sound(uint32_t on_us, uint32_t period_us, uint16_t pulses, uint32_t off_us) {
     if (on_us < TRAIN_SHORTEST_ON_US || pulses == 0) {
         return 0;
@@ -16,14 +23,17 @@ uint8_t train_is_sound(uint32_t on_us, uint32_t period_us, uint16_t pulses, uint
     if (pulses == 1) {
         return 1;
     }
-    return period_us > on_us && period_us - on_us >= off_us && period_us <= TRAIN_LONGEST_US / pulses;
+    return period_us > on_us && period_us - on_us >= off_us && lasts_no_longer(period_us, pulses);
 }
 
 void train_begin(train_t *train, uint32_t wait_us) {
     train->due_us = wait_us;
     train->level = 0;
     train->ramp_step = 0;
-    train->ramp_steps = (uint16_t)((train->ramp_off_us + TRAIN_RAMP_STEP_US - 1) / TRAIN_RAMP_STEP_US);
+    train->ramp_steps = 0;
+    if (train->ramp_off_us > 0) { /* a division takes a board longer than all the rest of this */
+        train->ramp_steps = (uint16_t)((train->ramp_off_us + TRAIN_RAMP_STEP_US - 1) / TRAIN_RAMP_STEP_US);
+    }
 }
 
 void train_pass(train_t *train, uint32_t us) {
