@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_replay(commands)
     _add_export(commands)
     _add_devices(commands)
+    _add_flash(commands)
+    _add_selftest(commands)
     return parser
 
 
@@ -142,6 +144,29 @@ def _add_devices(commands: Any) -> None:
     parser = commands.add_parser("devices", help="serial ports, and what answers on them")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.set_defaults(command=_devices)
+
+
+def _add_flash(commands: Any) -> None:
+    parser = commands.add_parser("flash", help="build the firmware and put it on a board")
+    add = parser.add_argument
+    add("--board", choices=["uno", "nano", "mega"], required=True)
+    add("--port", metavar="PORT", required=True)
+    add("--role", choices=["daq", "stimulator", "both"], help="default: what the board on the port is already")
+    add("--baud", metavar="N", type=int, default=500_000, help="500000 or 1000000 (default: %(default)s)")
+    add("--old-bootloader", action="store_true", help="a Nano with the older bootloader (57600)")
+    add("--json", action="store_true", help="one JSON object on standard output")
+    parser.set_defaults(command=_flash)
+
+
+def _add_selftest(commands: Any) -> None:
+    parser = commands.add_parser("selftest", help="measure a rig: latency, pulse widths, lease, refusals; GIVES LIGHT")
+    parser.add_argument("--rig", metavar="RIG", required=True)
+    parser.add_argument("--trains", metavar="N", type=int, default=20, help="pulses to measure (default: %(default)s)")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=_DATA, help="for picture and figures (default: ./%(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.set_defaults(command=_selftest)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -276,6 +301,40 @@ def _devices(options: argparse.Namespace) -> int:
     found = devices.found()
     _print({"ports": [port.as_dict() for port in found]}, devices.lines(found), as_json=options.json)
     return 0
+
+
+def _flash(options: argparse.Namespace) -> int:
+    from closedloop import flash
+    from closedloop.flash_steps import Job
+
+    job = Job(options.board, options.port, options.role, options.baud, options.old_bootloader)
+    done = flash.flash(job, _say)
+    _print(done, flash.lines(done), as_json=options.json)
+    return 0
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    from datetime import datetime
+
+    from closedloop import selftest
+    from closedloop.rig import SIMULATED, load_rig
+
+    if options.trains < 1:
+        raise ConfigError(f"--trains: must be at least 1 (got {options.trains})")
+    rig = load_rig(options.rig)
+    for line in selftest.announcement(rig, options.trains):
+        _say(line)
+    if sys.stdin.isatty() and rig.daq.port != SIMULATED and rig.stimulator.wired_to:
+        input("Press Enter when the fibre is out of the animal; Ctrl-C to leave it. ")
+    result = selftest.selftest(rig, options.trains, _say)
+    picture, figures = selftest.write(result, rig, options.out, datetime.now().astimezone())
+    written = {"picture": str(picture), "figures": str(figures)}
+    _print(result.as_dict() | written, [*selftest.lines(result.checks), str(picture)], as_json=options.json)
+    return selftest.exit_code(result.checks)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _print(result: dict[str, Any], lines: Sequence[str], *, as_json: bool) -> None:

@@ -34,6 +34,11 @@ class Link:
         """Frames lost to damage since the handshake."""
         return self._decoder.damaged
 
+    @property
+    def _update(self) -> str:
+        flash = f"closedloop flash --board uno|nano|mega --port {self.port.name}"
+        return f"update the board: {flash} (add --role daq|stimulator|both if it does not say what it is)"
+
     def send(self, message: wire.Message) -> None:
         """Write one message as one frame, in one write.
 
@@ -64,7 +69,7 @@ class Link:
         if identity.wire_hash != wire.WIRE_HASH:
             raise DeviceError(
                 f"{self.port.name}: the {kind} speaks wire version {identity.wire_hash:08x}, this program "
-                f"{wire.WIRE_HASH:08x}; put this program's firmware on the board"
+                f"{wire.WIRE_HASH:08x}; {self._update}"
             )
         if identity.board not in (board, wire.Board.BOTH):
             raise DeviceError(
@@ -85,9 +90,7 @@ class Link:
         if identity is not None:
             return identity
         if self.unknown:
-            raise DeviceError(
-                f"{self.port.name}: a board answers in another wire version; put this program's firmware on it"
-            )
+            raise DeviceError(f"{self.port.name}: a board answers in another wire version; {self._update}")
         raise DeviceError(
             f"{self.port.name}: no answer within {within_s:g} s; is it the right port, with our firmware on the board?"
         )

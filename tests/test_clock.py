@@ -82,3 +82,10 @@ def test_lateness_is_counted_from_the_quickest_and_forgets_it_slowly() -> None:
     assert times.lateness_ns(20_000, 224_000_000) == pytest.approx(200_000_000, rel=0.01)
     late = [times.lateness_ns(20_000 + n * 10_000, 224_000_000 + n * 10_000_000) for n in range(60_000)]
     assert late[-1] < 1_000_000  # ten minutes later the new delay is the normal one
+
+
+@pytest.mark.parametrize("ppm", [-5000, 5000])
+def test_a_resonator_half_a_percent_off_does_not_make_readings_late(ppm: int) -> None:
+    times = Timekeeper(("daq",), real_time=True)
+    late = [times.lateness_ns(n * 10_000, round(n * 10_000_000 * (1 - ppm * 1e-6))) for n in range(60_000)]
+    assert max(late) < 1_000_000

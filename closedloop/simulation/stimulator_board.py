@@ -214,10 +214,8 @@ class StimulatorBoard:
 
     def _obey(self, message: Message) -> None:
         match message:
-            case Dark():
-                self._go(Reason.HOST_DARK)
-            case Disarm():
-                self._go(Reason.HOST_DISARMED)
+            case Dark() | Disarm():
+                self._go(Reason.HOST_DARK if isinstance(message, Dark) else Reason.HOST_DISARMED)
             case Heartbeat():
                 self.last_heartbeat = message.seq
                 self.interlock.heartbeat()

@@ -45,4 +45,6 @@ class Stimulator(Part):
             DeviceError: it did not take it.
         """
         del train
-        raise DeviceError(f"{link.port.name}: a {type(self).__name__} takes no train beforehand; use another stimulator")
+        raise DeviceError(
+            f"{link.port.name}: a {type(self).__name__} takes no train beforehand; use another stimulator"
+        )
