@@ -11,6 +11,7 @@
 #define UNDISTURBED_US 60UL /* an edge so near is let pass before anything is obeyed that could move it */
 #define RENEW_US 20000UL /* light that lasts has its fall armed anew while this much is left */
 #define LOOK_US 4000UL   /* the core is brought up to date so often even where nothing is due */
+#define LONGEST_TURN_US 1000UL /* a heartbeat may have waited so long: its lease is over in time all the same */
 #define UNKNOWN 2U
 
 static uint8_t interlock_was;
@@ -169,6 +170,9 @@ uint8_t light_obey(stimulator_t *s, const uint8_t *payload, uint8_t length) {
         let_pass();
     }
     uint8_t obeyed = stimulator_obey(s, payload, length, clock_now());
+    if (payload[0] == WIRE_HEARTBEAT || payload[0] == WIRE_ARM) {
+        stimulator_shorten_lease(s, LONGEST_TURN_US);
+    }
     arm_next(s);
     return obeyed;
 }

@@ -31,7 +31,7 @@
 #define PIN_SPI_SELECT PIN_DAC_SELECT
 #elif defined(__AVR_ATmega2560__)
 #define PIN_LIGHT_GATE &PORTB, PB5 /* D11 = OC1A: high is light */
-#define PIN_LEVEL &PORTH, PH6      /* D9 = OC2B: PWM of the level */
+#define PIN_LEVEL &PORTB, PB4      /* D10 = OC2A: PWM of the level; D9, an Uno's light, stays free: wired so, it is dark */
 #define PIN_LIGHT_COPY &PORTH, PH5 /* D8: TTL copy of the light */
 #define PIN_INTERLOCK &PORTG, PG5  /* D4: contact to GND, closed is low */
 #define PIN_GATE &PORTB, PB6       /* D12: light is forbidden while low */

@@ -322,6 +322,12 @@ void stimulator_gate(stimulator_t *s, uint8_t open, uint32_t now) {
     }
 }
 
+void stimulator_shorten_lease(stimulator_t *s, uint32_t us) {
+    if (s->interlock.lease_left_us > us) {
+        s->interlock.lease_left_us -= us;
+    }
+}
+
 void stimulator_delay(stimulator_t *s, uint32_t us) {
     if (s->planned && s->report.pulses == 0) {
         s->train.due_us += us;

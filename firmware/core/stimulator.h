@@ -59,6 +59,9 @@ void stimulator_gate(stimulator_t *stimulator, uint8_t open, uint32_t now);
 /* The trigger line rose: begin the prepared train. */
 void stimulator_trigger(stimulator_t *stimulator, uint32_t now);
 
+/* The heartbeat or Arm just obeyed may have come so long ago: its lease is that much shorter. */
+void stimulator_shorten_lease(stimulator_t *stimulator, uint32_t us);
+
 /* A first light that could not be armed in time comes so much later. */
 void stimulator_delay(stimulator_t *stimulator, uint32_t us);
 

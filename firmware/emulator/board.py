@@ -226,6 +226,13 @@ class EmulatedBoard:
         """
         self._c.emulator_reset(self.handle, int(cause), round(still_s * CRYSTAL_HZ), garbage)
 
+    def hang(self, *, interrupts: bool = True) -> None:
+        """Makes the program jump to itself where it stands, until a reset, with its interrupts on or off.
+
+        Between two instructions of the main loop, that is: of an interrupt, should one be running.
+        """
+        self._c.emulator_hang(self.handle, int(interrupts))
+
     def symbol(self, name: str) -> Symbol:
         """Where a variable of the firmware lies in RAM; raises KeyError with the names that are there."""
         if self._symbols is None:

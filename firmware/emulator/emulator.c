@@ -60,6 +60,8 @@ static void on_reset(avr_t *avr) {
 /* simavr's reset forgets every timer of ours, the levels outside, and reset values that are not 0. */
 static void after_reset(board_t *board) {
     board->was_reset = 0;
+    if (board->hung) memcpy(&board->avr->flash[board->hung_at], board->hung_bytes, 2);
+    board->hung = 0;
     board->avr->run_cycle_limit = BURST_CYCLES;
     board->avr->sleep = no_sleep;
     uart_reset(board);
@@ -234,6 +236,18 @@ uint8_t emulator_peek(board_t *board, uint32_t address) {
 
 void emulator_poke(board_t *board, uint32_t address, uint8_t value) {
     if (address <= board->avr->ramend) board->avr->data[address] = value;
+}
+
+/* The main loop turns no more, until a reset: the instruction that would come next becomes a jump to itself. Interrupts
+ * go on, or not. */
+void emulator_hang(board_t *board, uint8_t interrupts) {
+    avr_t *avr = board->avr;
+    if (!board->hung) memcpy(board->hung_bytes, &avr->flash[avr->pc], 2);
+    board->hung = 1;
+    board->hung_at = avr->pc;
+    avr->flash[avr->pc] = 0xFF;
+    avr->flash[avr->pc + 1] = 0xCF;
+    if (!interrupts) avr->sreg[S_I] = 0;
 }
 
 uint32_t emulator_ram_end(board_t *board) { return board->avr->ramend; }

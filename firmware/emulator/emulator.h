@@ -110,6 +110,8 @@ struct board {
     void (*core_reset)(avr_t *avr);
     uint32_t level;
     uint8_t latch, was_reset, spi_byte;
+    uint8_t hung, hung_bytes[2]; /* a main loop that was made to hang, and what stood there before */
+    uint32_t hung_at;
 };
 
 /* queue.c */

@@ -33,6 +33,7 @@ SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "eeprom": (_I32, (_P, _U32, _I32)),
     "peek": (_U8, (_P, _U32)),
     "poke": (None, (_P, _U32, _U8)),
+    "hang": (None, (_P, _U8)),
     "ram_end": (_U32, (_P,)),
     "reset": (None, (_P, _U8, _U64, _U64)),
 }

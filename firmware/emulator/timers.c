@@ -60,11 +60,12 @@ static void silence(board_t *board) {
 
 static void on_level(struct avr_irq_t *irq, uint32_t value, void *param) {
     board_t *board = param;
-    avr_timer_comp_t *comp = &board->timer2->comp[AVR_TIMER_COMPB];
+    avr_timer_comp_t *comp = board->timer2->comp;
     uint32_t level = 256;
     (void)irq;
     (void)value;
-    if (avr_regbit_get(board->avr, comp->com)) level = board->avr->data[comp->r_ocr];
+    for (int at = AVR_TIMER_COMPA; at <= AVR_TIMER_COMPB; at++)
+        if (avr_regbit_get(board->avr, comp[at].com)) level = board->avr->data[comp[at].r_ocr];
     silence(board);
     if (level == board->level) return;
     board->level = level;
@@ -85,6 +86,7 @@ void timers_attach(board_t *board) {
     board->level = 256;
     watch(board, board->timer2->comp[0].com.reg, on_level);
     watch(board, board->timer2->cs[0].reg, on_level);
+    watch(board, board->timer2->comp[AVR_TIMER_COMPA].r_ocr, on_level);
     watch(board, board->timer2->comp[AVR_TIMER_COMPB].r_ocr, on_level);
     timers_reset(board);
 }
