@@ -115,7 +115,8 @@ def test_what_the_pages_name_by_its_module_is_there(name: str) -> None:
 
 
 def test_every_other_name_on_the_path_is_in_the_source() -> None:
-    source = "\n".join(file.read_text("utf-8") for file in (ROOT / "closedloop").rglob("*.py"))
+    files = [*(ROOT / "closedloop").rglob("*.py"), *(ROOT / "firmware").glob("[ac]*r*/*.[ch]")]
+    source = "\n".join(file.read_text("utf-8") for file in files)
     path = TEXTS[ROOT / "docs" / "path_of_a_reading.md"]
     words = {word for name in re.findall(r"`([\w.]+)`", path) for word in name.split(".")} - {"py"}
     assert len(words) > 60

@@ -300,7 +300,7 @@ def test_lost_readings_are_counted() -> None:
     assert selftest.exit_code(list(found.values())) == 3
 
 
-@pytest.mark.parametrize("ppm", [-2000, 200, 900])
+@pytest.mark.parametrize("ppm", [-9000, -2000, 200, 9000])
 def test_a_clock_that_runs_wrong_is_measured(ppm: float) -> None:
     stage = Stage()
     stage.to_daq.shows = lambda m: (
@@ -311,8 +311,8 @@ def test_a_clock_that_runs_wrong_is_measured(ppm: float) -> None:
     stage.daq.serial._boot_ticks = 0
     found = stage.run()
     assert found["DAQ's clock"].value == pytest.approx(ppm, abs=30)
-    assert found["DAQ's clock"].verdict == ("ok" if abs(ppm) <= 500 else "not ok")
-    assert found["clock ratio"].value == pytest.approx(-ppm, abs=60)
+    assert found["DAQ's clock"].verdict == ("ok" if abs(ppm) <= 5000 else "not ok")
+    assert found["clock ratio"].value == pytest.approx(-ppm, rel=0.02, abs=60)
     assert found["command to light"].verdict == "ok"
 
 

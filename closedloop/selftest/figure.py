@@ -10,9 +10,9 @@ from closedloop.selftest.measured import COMMAND_TO_LIGHT_MS, width_error_ms
 from closedloop.selftest.record import Record
 from closedloop.selftest.sight import seen
 
-_WIDTH, _PLOT_W, _PLOT_H, _TOP = 1000, 400, 190, 92
+_WIDTH, _PLOT_W, _PLOT_H, _TOP = 1180, 480, 190, 92
 _BINS = 24
-_LONGEST_LINE = 92
+_LONGEST_LINE = 126
 _INK, _GREY, _BLUE, _RED, _GREEN = "#1b2430", "#7a8798", "#2b6cb0", "#b3361b", "#2c6e43"
 _COLOURS = {"ok": _GREEN, "not ok": _RED, "not measured": _GREY}
 
@@ -27,7 +27,7 @@ def figure(record: Record, checks: Sequence[Check], title: str) -> str:
         f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
         _text(40, 34, title, size=18),
         f'<g transform="translate(40 {_TOP})">{_latency(record)}</g>',
-        f'<g transform="translate(560 {_TOP})">{_widths(record)}</g>',
+        f'<g transform="translate(660 {_TOP})">{_widths(record)}</g>',
         *(_line(check, lines_at + 22 * at) for at, check in enumerate(checks)),
         "</svg>\n",
     ]
