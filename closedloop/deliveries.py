@@ -36,7 +36,7 @@ class Deliveries:
         return len(self._trains)
 
     def command(self, train: int, at_ns: int) -> None:
-        """This train's Fire was written at this host time."""
+        """This train's command was written at this host time."""
         self._trains[train] = _Train(at_ns)
 
     def on_started(self, started: wire.Started, now_ns: int) -> None:
