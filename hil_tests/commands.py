@@ -11,6 +11,7 @@ from closedloop.wire import CEILING, Arm, Fire, Limits, LimitsSet, Prepare, Prep
 LEASE_S = 0.25
 LIMITS = CEILING._replace(lease_ms=round(LEASE_S * 1000))
 FULL = 65_535
+EARLY_S = 1.1e-3  # a board takes a heartbeat to be as old as one that waited for its longest turn
 
 
 def fire(train: int = 1, on_us: int = 10_000, **fields: int) -> Fire:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from commands import LEASE_S, arm, armed, fire, lit_by
+from commands import EARLY_S, LEASE_S, arm, armed, fire, lit_by
 
 from closedloop.wire import (
     ClockQuery,
@@ -22,7 +22,6 @@ from closedloop.wire import (
     Trip,
 )
 
-EARLY_S = 1.1e-3  # a board takes a heartbeat to be as old as one that waited for its longest turn
 WATCHDOG_S = 0.08  # 60 ms by the data sheet, from an oscillator that may be slow
 
 

@@ -110,7 +110,7 @@ def test_the_firmware_passes_and_is_measured_as_it_is(build: Path, roles: str, b
     found = rig.run()
     assert [f"{check.name}: {check.said}" for check in found.values() if check.verdict != "ok"] == []
     assert found["pulse width"].value == 0
-    assert found["dark without heartbeats"].value == pytest.approx(LIMITS.lease_ms, abs=0.5)
+    assert found["dark without heartbeats"].value == pytest.approx(LIMITS.lease_ms - 1, abs=0.5)  # early, never late
     rises_ns = rig.rises_ns()
     uncertain_ns = uncertain_ms(rig.record) * 1e6
     for shot in rig.record.of("width"):
@@ -125,7 +125,7 @@ def test_a_slow_clock_is_found(build: Path) -> None:
     from emulator.bridge import Ideal
 
     stimulator = EmulatedBoard(build / "stimulator.elf", ppm=150)
-    found = Rig({"stimulator": stimulator, "daq": EmulatedBoard(build / "daq.elf", ppm=-2021)}, Ideal).run()
-    assert found["DAQ's clock"].value == pytest.approx(-2021, abs=20)
-    assert found["clock ratio"].value == pytest.approx(2171, abs=40)
+    found = Rig({"stimulator": stimulator, "daq": EmulatedBoard(build / "daq.elf", ppm=-6021)}, Ideal).run()
+    assert found["DAQ's clock"].value == pytest.approx(-6021, abs=40)
+    assert found["clock ratio"].value == pytest.approx(6171, abs=80)
     assert [name for name, check in found.items() if check.verdict != "ok"] == ["DAQ's clock"]

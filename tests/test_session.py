@@ -66,7 +66,13 @@ def test_sham_sends_no_fire_and_gives_no_light_also_over_tcp(
     ran = command(capsys, "demo", *options)
     assert ran.code == 0
     assert ran.summary["decisions"]["sham"] >= 1
-    assert ran.summary["trains"] == {"commanded": 0, "delivered": 0, "on_s": 0.0, "energy_mj": 0.0}
+    assert ran.summary["trains"] == {
+        "commanded": 0,
+        "delivered": 0,
+        "on_board": 0,
+        "on_s": 0.0,
+        "energy_mj": 0.0,
+    }
     assert not [t for t in ran.truth if t["kind"] == "light"]
 
 

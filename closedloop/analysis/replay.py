@@ -57,6 +57,7 @@ class Replayed:
             "trains": {
                 "commanded": counted["decisions"].get("fire", 0),
                 "delivered": 0,
+                "on_board": 0,
                 "on_s": 0.0,
                 "energy_mj": None,
             },

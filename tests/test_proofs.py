@@ -1,0 +1,53 @@
+"""The short forms of what firmware/proofs/ does: each property of the light holds, and each seeded mistake is noticed.
+
+The proof itself takes too long for every run; here its lemmas are proved and the contracts are read. See its README.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROOFS = Path(__file__).parents[1] / "firmware" / "proofs"
+
+
+def make(target: str, build: Path, *tools: str, **variables: str) -> str:
+    """What a target of the proofs' Makefile prints. Skips where a tool is absent, except in CI."""
+    absent = [tool for tool in ("make", *tools) if shutil.which(tool) is None]
+    if absent and os.environ.get("CI"):
+        pytest.fail(f"not here: {', '.join(absent)}")
+    if absent:
+        pytest.skip(f"not here: {', '.join(absent)}")
+    settings = [f"{name}={value}" for name, value in {"BUILD": str(build), **variables}.items()]
+    done = subprocess.run(["make", "-s", "-C", str(PROOFS), target, *settings], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def test_every_reachable_state_keeps_every_property_of_the_light(tmp_path: Path) -> None:
+    said = make("search", tmp_path, "cc")
+    assert said.count("every property holds") == 2
+    assert "every edge as asked" in said
+
+
+def test_every_seeded_mistake_is_noticed_or_harmless(tmp_path: Path) -> None:
+    said = make("mutants", tmp_path, "cc", "python3")
+    figures = re.search(r"(\d+) mutants, (\d+) of them harmless, 0 wrong", said)
+    assert figures is not None
+    assert int(figures[1]) - int(figures[2]) >= 25
+
+
+def test_the_fuzzers_break_neither_codec_nor_stimulator(tmp_path: Path) -> None:
+    said = make("fuzz", tmp_path, "clang", "python3", FUZZ_SECONDS="20")
+    assert said.count("nothing broken") == 2
+
+
+def test_the_sums_of_the_proof_are_proved_and_its_contracts_are_understood(tmp_path: Path) -> None:
+    said = make("prove-short", tmp_path, "frama-c", "z3", "cvc4", "python3")
+    assert re.search(r"sums: (\d+)/\1 goals proved", said)
+    assert re.search(r"interlock: (\d+)/\1 goals proved", said)
