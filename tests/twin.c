@@ -41,11 +41,15 @@ void twin_start(uint32_t now, uint32_t lead_us, uint32_t notice_us, uint64_t uni
     stimulator_gate(&stimulator, 1, now);
 }
 
-/* Edge by edge, as the register layer follows them. */
+static uint32_t due_us(void) {
+    uint32_t end = interlock_due(&stimulator.interlock);
+    return stimulator.train.due_us < end ? stimulator.train.due_us : end;
+}
+
+/* Change by change, so that none is overlooked. */
 void twin_advance(uint32_t now) {
-    uint32_t at;
-    uint16_t next;
-    while (stimulator_next_edge(&stimulator, &at, &next) && (int32_t)(now - at) >= 0) {
+    while (due_us() <= now - stimulator.now && now - stimulator.now < 0x80000000U) {
+        uint32_t at = stimulator.now + due_us();
         stimulator_advance(&stimulator, at);
         look(at);
     }

@@ -72,14 +72,18 @@ def _clocks(record: Record) -> list[Check]:
     found = []
     ppm = record.ppm
     if DAQ in ppm:
-        found.append(at_most("DAQ's clock", ppm[DAQ], "ppm", CLOCK_PPM, f"{round(ppm[DAQ]):+d} ppm against this computer's"))
+        found.append(
+            at_most("DAQ's clock", ppm[DAQ], "ppm", CLOCK_PPM, f"{round(ppm[DAQ]):+d} ppm against this computer's")
+        )
     else:
         found.append(unmeasured("DAQ's clock", NO_CLOCK))
     if record.limits is None or record.is_one_board:
         return found
     if {DAQ, STIMULATOR} <= set(ppm):
         ratio = ppm[STIMULATOR] - ppm[DAQ]
-        found.append(at_most("clock ratio", ratio, "ppm", RATIO_PPM, f"stimulator {round(ratio):+d} ppm against the DAQ"))
+        found.append(
+            at_most("clock ratio", ratio, "ppm", RATIO_PPM, f"stimulator {round(ratio):+d} ppm against the DAQ")
+        )
     else:
         found.append(unmeasured("clock ratio", NO_CLOCK))
     return found

@@ -10,9 +10,6 @@
 #define BAUD 500000UL
 #endif
 
-/* A reading is sent only if it leaves this much room: an answer about light never waits for a stream. */
-#define SERIAL_RESERVE 80
-
 void serial_init(void);
 
 /* Takes the oldest received byte. Returns 0 where there is none. */

@@ -1,4 +1,7 @@
-/* Whether there may be light: see interlock.h. Pure state; no clock, no pin, no message. */
+/* Whether there may be light: see interlock.h. Pure state; no clock, no pin, no message.
+ *
+ * Comments that begin with @ are steps of a proof: what is proved stands in firmware/proofs/contracts.h.
+ */
 #include "interlock.h"
 
 static uint32_t least(uint32_t a, uint32_t b) {
@@ -10,13 +13,23 @@ static uint32_t less(uint32_t a, uint32_t b) {
 }
 
 static void ledger_init(interlock_ledger_t *ledger) {
+    /*@ loop invariant 0 <= at <= INTERLOCK_BUCKETS;
+        loop invariant \forall integer k; 0 <= k < at ==> ledger->short_us[k] == 0 && ledger->trains[k] == 0;
+        loop assigns at, ledger->short_us[0 .. INTERLOCK_BUCKETS - 1], ledger->trains[0 .. INTERLOCK_BUCKETS - 1];
+        loop variant INTERLOCK_BUCKETS - at; */
     for (uint8_t at = 0; at < INTERLOCK_BUCKETS; at++) {
         ledger->short_us[at] = 0;
         ledger->trains[at] = 0;
     }
+    /*@ loop invariant 0 <= at <= INTERLOCK_LONG_BUCKETS;
+        loop invariant \forall integer k; 0 <= k < at ==> ledger->long_us[k] == 0;
+        loop assigns at, ledger->long_us[0 .. INTERLOCK_LONG_BUCKETS - 1];
+        loop variant INTERLOCK_LONG_BUCKETS - at; */
     for (uint8_t at = 0; at < INTERLOCK_LONG_BUCKETS; at++) {
         ledger->long_us[at] = 0;
     }
+    //@ assert empty(&ledger->short_us[0], INTERLOCK_BUCKETS) && empty8(&ledger->trains[0], INTERLOCK_BUCKETS);
+    //@ assert empty(&ledger->long_us[0], INTERLOCK_LONG_BUCKETS);
     ledger->left_us = INTERLOCK_BUCKET_US;
     ledger->short_sum_us = 0;
     ledger->long_sum_us = 0;
@@ -54,16 +67,29 @@ static void next_long_bucket(interlock_ledger_t *ledger) {
     ledger->long_at = (uint8_t)(ledger->long_at + 1 < INTERLOCK_LONG_BUCKETS ? ledger->long_at + 1 : 0);
     ledger->long_sum_us -= ledger->long_us[ledger->long_at];
     ledger->long_us[ledger->long_at] = 0;
+    //@ assert differs{Pre,Here}(&ledger->long_us[0], INTERLOCK_LONG_BUCKETS, ledger->long_at);
 }
 
 static void next_bucket(interlock_ledger_t *ledger) {
     ledger->left_us = INTERLOCK_BUCKET_US;
     ledger->at = (uint8_t)(ledger->at + 1 < INTERLOCK_BUCKETS ? ledger->at + 1 : 0);
+    //@ assert accounted(ledger);
     ledger->short_sum_us -= ledger->short_us[ledger->at];
+    //@ assert long_accounted(ledger);
     ledger->short_us[ledger->at] = 0;
+    //@ assert differs{Pre,Here}(&ledger->short_us[0], INTERLOCK_BUCKETS, ledger->at);
+    //@ assert short_accounted(ledger);
+    //@ assert long_accounted(ledger);
+    //@ assert bounded(ledger) && short_filled(ledger) && ledger->left_us == INTERLOCK_BUCKET_US;
     ledger->trains_sum = (uint8_t)(ledger->trains_sum - ledger->trains[ledger->at]);
     ledger->trains[ledger->at] = 0;
+    //@ assert differs8{Pre,Here}(&ledger->trains[0], INTERLOCK_BUCKETS, ledger->at);
+    //@ assert trains_accounted(ledger);
     ledger->until_long--;
+    //@ assert accounted(ledger) && ledger->left_us == INTERLOCK_BUCKET_US;
+    //@ assert ledger->short_sum_us <= \at(ledger->short_sum_us,Pre);
+    //@ assert ledger->long_sum_us == \at(ledger->long_sum_us,Pre);
+    //@ assert short_filled(ledger) && (ledger->until_long > 0 ==> long_filled(ledger));
     if (ledger->until_long == 0) {
         next_long_bucket(ledger);
     }
@@ -71,12 +97,24 @@ static void next_bucket(interlock_ledger_t *ledger) {
 
 static void ledger_spend(interlock_ledger_t *ledger, uint32_t us) {
     ledger->short_us[ledger->at] += us;
+    //@ assert differs{Pre,Here}(&ledger->short_us[0], INTERLOCK_BUCKETS, ledger->at);
     ledger->short_sum_us += us;
+    //@ assert short_accounted(ledger);
+    //@ assert long_accounted(ledger);
     ledger->long_us[ledger->long_at] += us;
+    //@ assert differs{Pre,Here}(&ledger->long_us[0], INTERLOCK_LONG_BUCKETS, ledger->long_at);
     ledger->long_sum_us += us;
 }
 
 static void ledger_pass(interlock_ledger_t *ledger, uint32_t us, uint8_t lit) {
+    /*@ loop invariant sound_ledger(ledger) && 0 <= us <= \at(us,Pre);
+        loop invariant ledger->short_sum_us <= \at(ledger->short_sum_us,Pre) + (lit ? \at(us,Pre) - us : 0);
+        loop invariant ledger->long_sum_us <= \at(ledger->long_sum_us,Pre) + (lit ? \at(us,Pre) - us : 0);
+        loop invariant ledger->trains_sum <= \at(ledger->trains_sum,Pre);
+        loop invariant us == \at(us,Pre) ==> *ledger == \at(*ledger,Pre);
+        loop invariant us != \at(us,Pre) ==> \at(us,Pre) >= \at(ledger->left_us,Pre);
+        loop assigns us, PARTS_OF(ledger);
+        loop variant us; */
     while (us >= ledger->left_us) {
         uint32_t part = ledger->left_us;
         if (lit) {
@@ -288,6 +326,7 @@ uint8_t interlock_rise(interlock_t *il) {
     }
     if (!il->counted) {
         il->ledger.trains[il->ledger.at]++;
+        //@ assert differs8{Pre,Here}(&il->ledger.trains[0], INTERLOCK_BUCKETS, il->ledger.at);
         il->ledger.trains_sum++;
         il->counted = 1;
     }

@@ -339,17 +339,3 @@ void stimulator_delay(stimulator_t *s, uint32_t us) {
 uint16_t stimulator_level(const stimulator_t *s) {
     return s->interlock.lit ? s->train.level : 0;
 }
-
-uint8_t stimulator_next_edge(const stimulator_t *s, uint32_t *at, uint16_t *level) {
-    uint32_t edge = s->train.due_us;
-    uint32_t end = s->interlock.lit ? interlock_due(&s->interlock) : TRAIN_NEVER;
-    if (edge == TRAIN_NEVER && end == TRAIN_NEVER) {
-        return 0;
-    }
-    if (!s->interlock.lit && interlock_due(&s->interlock) <= edge) {
-        return 0; /* the lease ends before that light begins, unless a heartbeat comes */
-    }
-    *level = end <= edge ? 0 : train_next_level(&s->train);
-    *at = s->now + least(edge, end);
-    return least(edge, end) < HALF;
-}

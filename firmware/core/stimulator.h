@@ -68,7 +68,4 @@ void stimulator_delay(stimulator_t *stimulator, uint32_t us);
 /* The level now, 0 to 65535; 0 is dark. */
 uint16_t stimulator_level(const stimulator_t *stimulator);
 
-/* The next change of level if nobody says anything, lease included. Returns 0 where there is none within a minute. */
-uint8_t stimulator_next_edge(const stimulator_t *stimulator, uint32_t *at, uint16_t *level);
-
 #endif

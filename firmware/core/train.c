@@ -55,13 +55,6 @@ static uint8_t is_last_pulse(const train_t *train) {
     return train->pulses_left == 0;
 }
 
-uint16_t train_next_level(const train_t *train) {
-    if (train->level == 0) {
-        return train->full;
-    }
-    return is_last_pulse(train) ? ramp_level(train, (uint16_t)(train->ramp_step + 1)) : 0;
-}
-
 static void rise(train_t *train) {
     train->pulses_left--;
     train->level = train->full;

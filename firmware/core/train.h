@@ -36,9 +36,6 @@ void train_begin(train_t *train, uint32_t wait_us);
 /* So much time has passed, no more than train->due_us. */
 void train_pass(train_t *train, uint32_t us);
 
-/* The level that the next edge brings. */
-uint16_t train_next_level(const train_t *train);
-
 /* Takes the edge that is due. Returns 1 if it was the last. */
 uint8_t train_take_edge(train_t *train);
 

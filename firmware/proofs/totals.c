@@ -1,0 +1,2 @@
+/* Where the lemmas about sums are proved; there is no code. */
+#include "totals.h"
