@@ -63,7 +63,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("backends")
         names = [name for name in _variants(metafunc.config) if _belongs(name, marker)]
-        metafunc.parametrize("backend", names, scope="session")
+        metafunc.parametrize("backend", names, scope="session", indirect=True)
 
 
 def _belongs(name: str, marker: pytest.Mark | None) -> bool:

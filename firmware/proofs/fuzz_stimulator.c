@@ -165,13 +165,32 @@ static void ready(void) {
 
 static uint32_t next_train;
 
+static int has_room(void) { /* for the spans of one more train */
+    return witness.spans + UINT8_MAX < WITNESS_SPANS && now_us < LONGEST_US;
+}
+
+/* A policy that wants as much as it can get: so that short inputs can come up against the windows. */
+static void press_on(input_t *in) {
+    wire_fire_t fire = {.on_us = length_us(in), .pulses = 1, .level = UINT16_MAX};
+    uint32_t rest_us = length_us(in) % 2000000;
+    for (uint8_t left = byte(in) % 100; left > 0 && has_room(); left--) {
+        fire.train = ++next_train;
+        say_fields(WIRE_FIRE, &fire, sizeof fire);
+        for (uint32_t waited_us = 0; waited_us <= fire.on_us % 2000000 + rest_us; waited_us += 250000) {
+            heartbeat();
+            wait(250000);
+        }
+        heartbeat();
+    }
+}
+
 static void act(input_t *in) {
     uint8_t choice = byte(in);
     switch (choice % 16) {
         case 0: wait(length_us(in) % 100000000); break;
         case 1: say((const uint8_t[]){WIRE_ARM}, 1); break;
-        case 2: say((const uint8_t[]){WIRE_DISARM}, 1); break;
-        case 3: say((const uint8_t[]){WIRE_DARK}, 1); break;
+        case 2: say((const uint8_t[]){(choice & 16) ? WIRE_DISARM : WIRE_DARK}, 1); break;
+        case 3: press_on(in); break;
         case 4: say_limits(in); break;
         case 5: set_interlock(byte(in) & 1); break;
         case 6: set_gate(byte(in) & 1); break;
@@ -194,7 +213,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     first_tick = word(&in);
     witness_init(&witness);
     stimulator_init(&board, tick(), LEAD_US, NOTICE_US);
-    while (in.at < in.end && now_us < LONGEST_US) {
+    while (in.at < in.end && has_room()) {
         act(&in);
     }
     return 0;
