@@ -313,6 +313,7 @@ uint8_t interlock_grant(interlock_t *il, const interlock_train_t *train) {
     if (il->ledger.trains_sum >= limits->trains) {
         return REASON_TRAIN_RATE;
     }
+    //@ assert light == train->on_us * train->pulses + train->ramp_off_us;
     il->granted_us = light;
     il->counted = 0;
     return REASON_NONE;

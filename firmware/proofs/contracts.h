@@ -77,7 +77,7 @@
 
     // What is granted and not yet given is covered by both windows and by the number of trains.
     predicate grant_is_covered(interlock_t *il) =
-      il->granted_us > 0 ==> (il->state == STATE_ARMED && il->gate_open == 1 &&
+      il->granted_us > 0 ==> (il->state == STATE_ARMED && il->gate_open == 1 && il->limits.on_us > 0 &&
         il->ledger.short_sum_us + il->granted_us <= il->limits.short_us &&
         il->ledger.long_sum_us + il->granted_us <= il->limits.long_us &&
         (il->counted == 0 ==> il->ledger.trains_sum < il->limits.trains));
