@@ -9,6 +9,7 @@ All output of the set-up goes to standard error, so that what the program prints
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import platform
@@ -33,7 +34,23 @@ DEBIAN_FOR_TESTS = {
     "avr-gcc": "gcc-avr avr-libc binutils-avr libsimavr-dev libelf-dev arduino-core-avr",
     "clang": "clang libclang-rt-14-dev",
     "frama-c": "frama-c-base why3 z3 cvc4",
+    "Xvfb": "xvfb xauth",
 }
+# What Qt finds on a desktop, and a bare machine lacks: by the library that is missed, as Debian names its package
+DEBIAN_FOR_WINDOWS = {
+    "libEGL.so.1": "libegl1",
+    "libGL.so.1": "libgl1",
+    "libglib-2.0.so.0": "libglib2.0-0",
+    "libdbus-1.so.3": "libdbus-1-3",
+    "libfontconfig.so.1": "libfontconfig1 fonts-dejavu-core",
+    "libxkbcommon.so.0": "libxkbcommon0",
+    "libxcb-cursor.so.0": "libxcb-cursor0",
+    "libxcb-icccm.so.4": "libxcb-icccm4",
+    "libxcb-keysyms.so.1": "libxcb-keysyms1",
+    "libxcb-shape.so.0": "libxcb-shape0",
+    "libxkbcommon-x11.so.0": "libxkbcommon-x11-0",
+}
+WITH_WINDOW = ("demo", "run", "watch", "dashboard")
 
 
 def say(text: str) -> None:
@@ -58,6 +75,19 @@ def debian(*packages: str) -> bool:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     run("apt-get", "update", "-q", check=False, env=environment)
     return run("apt-get", "install", "-qy", "--no-install-recommends", *packages, check=False, env=environment) == 0
+
+
+def missing_for_windows() -> list[str]:
+    """Debian packages of the libraries that Qt needs and this Linux machine does not have."""
+    if platform.system() != "Linux":
+        return []
+    packages = []
+    for library, package in DEBIAN_FOR_WINDOWS.items():
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            packages += package.split()
+    return packages
 
 
 def make_venv() -> None:
@@ -89,6 +119,7 @@ def test(arguments: list[str]) -> int:
     """Every check and every test; `--quick` leaves the checks out. Other arguments are pytest's."""
     install("dev", HERE / "requirements.lock")
     missing = [packages for tool, packages in DEBIAN_FOR_TESTS.items() if not shutil.which(tool)]
+    missing += missing_for_windows()
     if missing and platform.system() == "Linux":
         debian(*" ".join(missing).split())
     checks = () if "--quick" in arguments else CHECKS
@@ -112,6 +143,8 @@ def main(arguments: list[str]) -> int:
     if arguments[0] == "test":
         return test(arguments[1:])
     install("", HERE / "requirements.lock")
+    if arguments[0] in WITH_WINDOW and "--headless" not in arguments and (missing := missing_for_windows()):
+        debian(*missing)
     command = [str(BIN / "closedloop"), *arguments]
     if os.name == "posix":
         os.execv(command[0], command)  # Ctrl-C and kill then reach the program itself

@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_demo(commands)
     _add_run(commands)
+    _add_dashboard(commands)
+    _add_watch(commands)
     _add_check(commands)
     _add_replay(commands)
     _add_export(commands)
@@ -79,7 +81,9 @@ def _add_session_options(parser: argparse.ArgumentParser) -> None:
     add("--subject", metavar="ID", help="the animal; letters and digits")
     add("--out", metavar="DIR", type=Path, default=_DATA, help="data folder (default: ./%(default)s)")
     add("--duration", metavar="T", help="sample time to run for, such as 20s or '5 min'")
-    add("--headless", action="store_true", help="no dashboard (there is none yet: it is always so)")
+    add("--headless", action="store_true", help="no dashboard")
+    add("--by-hand", action="store_true", help="arm only when somebody at a dashboard does so, not after warm-up")
+    _add_screenshot(parser)
     add("--seed", metavar="N", type=int, help="of everything random (default: drawn, and recorded)")
     add("--play", metavar="RECORDING", type=Path, help="the simulated DAQ plays this instead of the virtual animal")
     add("--speed", metavar="K", type=float, default=1.0, help="play so many times as fast")
@@ -96,6 +100,31 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="change one field of the protocol (detector.threshold=5) or the rig (rig.daq.port=COM3); may be repeated",
     )
+
+
+def _add_screenshot(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--screenshot",
+        metavar="FILE.png",
+        type=Path,
+        help="picture of the dashboard, without a display too; of a session that runs, at its end",
+    )
+
+
+def _add_dashboard(commands: Any) -> None:
+    parser = commands.add_parser("dashboard", help="pick, check, start, arm and stop sessions in a window")
+    parser.add_argument("protocol", metavar="PROTOCOL", nargs="?")
+    parser.add_argument("--rig", metavar="RIG")
+    parser.add_argument("--out", metavar="DIR", type=Path, help=f"data folder (default: ./{_DATA})")
+    _add_screenshot(parser)
+    parser.set_defaults(command=_dashboard)
+
+
+def _add_watch(commands: Any) -> None:
+    parser = commands.add_parser("watch", help="attach a dashboard to a running session, or look through one")
+    parser.add_argument("session", metavar="SESSION", type=Path)
+    _add_screenshot(parser)
+    parser.set_defaults(command=_watch)
 
 
 def _add_demo(commands: Any) -> None:
@@ -170,17 +199,23 @@ def _add_selftest(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from closedloop import session, terminal
+    from closedloop import screen, session, terminal
     from closedloop.analysis import summary
     from closedloop.recording import Recording
 
     request = _request(options)
-    if not options.headless:
-        print("there is no dashboard yet: running headless; Ctrl-C stops, dark first", file=sys.stderr)
-    with terminal.SessionLine(request.expected_s) as line:
-        done = session.run(request, line.look)
+    window = screen.Beside(wanted=not options.headless, picture=_picture(options))
+    with window, terminal.SessionLine(request.expected_s) as line:
+
+        def look(folder: Path) -> None:
+            line.look(folder)
+            window.look(folder)
+
+        done = session.run(request, look)
     result = summary.summarise(Recording.open(done.folder))
     _print(result, terminal.outcome(result), as_json=options.json)
+    if options.screenshot and not options.screenshot.exists():
+        _say(f"{options.screenshot}: no picture was taken; what the dashboard said of it stands above")
     if done.interrupted:
         return _INTERRUPTED
     if _ENDINGS.get(done.ending.how, 1):
@@ -204,7 +239,45 @@ def _request(options: argparse.Namespace) -> Any:
         duration_s=_duration_s(options.duration),
         play=read_recording(options.play) if options.play else None,
         speed=_speed(options.speed),
+        by_hand=options.by_hand,
     )
+
+
+def _picture(options: argparse.Namespace) -> Path | None:
+    """Where a picture goes; refused before anything is started if it can't be written there."""
+    path: Path | None = options.screenshot
+    if path is None:
+        return None
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"--screenshot: must be a .png file (got {path}); write for example dashboard.png")
+    if not path.resolve().parent.is_dir():
+        raise ConfigError(f"--screenshot: there is no folder {path.resolve().parent}; make it, or choose another")
+    path.unlink(missing_ok=True)
+    return path.resolve()
+
+
+def _dashboard(options: argparse.Namespace) -> int:
+    from closedloop import screen
+
+    return screen.show("idle", *_shown(options, "protocol", "rig", "out"))
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from closedloop import screen
+    from closedloop.recording import Recording
+
+    Recording.open(options.session)
+    return screen.show("watch", options.session, *_shown(options))
+
+
+def _shown(options: argparse.Namespace, *names: str) -> list[object]:
+    """The window's own options, from those of the command."""
+    given: dict[str, Any] = {name: getattr(options, name) for name in names} | {"screenshot": _picture(options)}
+    positional = given.pop("protocol", None)
+    named: list[object] = []
+    for name, value in given.items():
+        named += [] if value is None else [f"--{name}", value]
+    return [*([positional] if positional else []), *named]
 
 
 def _configured(options: argparse.Namespace) -> tuple[Protocol, Rig | None]:

@@ -4,8 +4,10 @@ The order within one arrival is the order of its worth: decide, command light, p
 reading came, and only then write down what happened. Time is given by the caller, so the same controller runs on wall
 time with serial ports and on virtual time with emulated boards.
 
-    WARMING --(first reading fit to act on)--> ARMING --(board says armed)--> RUNNING --> ENDED
-       any state --(end, stop, trip, lost device)--> ENDED: dark first, then told why. Nothing leads back to RUNNING.
+    WARMING --(first reading fit to act on)--> READY --(nobody has to be waited for)--> ARMING --(board says armed)-->
+    RUNNING --> ENDED
+       RUNNING or ARMING --(a person disarms)--> READY, which only a person leaves again
+       any state --(end, stop, trip, lost device)--> ENDED: dark first, then told why. Nothing leads out of it.
 """
 
 from __future__ import annotations
@@ -15,11 +17,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
-from closedloop import wire
+import numpy as np
+
+from closedloop import control, wire
+from closedloop.changes import TEST_PULSE, THRESHOLD
 from closedloop.deliveries import Deliveries
 from closedloop.errors import DeviceError
+from closedloop.health import HEALTH
 from closedloop.logbook import Logbook, Recorder
-from closedloop.loop import VALID, WARM, Loop, Steps, told
+from closedloop.loop import TEST, VALID, WARM, Loop, Steps, told
 from closedloop.readings import Readings
 from closedloop.sources.photometry_board import ReadingCounter
 from closedloop.timekeeper import DAQ, STIMULATOR, Timekeeper
@@ -28,6 +34,7 @@ from closedloop.train import Refusal
 _HEARTBEAT_US = 10_000  # of sample time between heartbeats
 _STALE_NS = 100_000_000  # a reading that comes this much later than the quickest is too old to act on
 _ARMING_NS = 2_000_000_000
+_HEALTH_NS = 250_000_000
 _SILENT_NS = 2_000_000_000
 _SILENT_PERIODS = 20
 _FIT = VALID | WARM
@@ -38,9 +45,13 @@ class Phase(Enum):
     """Where the session is."""
 
     WARMING = "warm-up"
+    READY = "ready to arm"
     ARMING = "arming"
     RUNNING = "running"
     ENDED = "ended"
+
+
+_PHASES = tuple(Phase)
 
 
 class Ending(NamedTuple):
@@ -71,6 +82,8 @@ class Orders:
     duration_us: int | None
     real_time: bool  # False when a recording is played faster than it was made
     input_names: tuple[str, ...] = ()
+    by_hand: bool = False  # whether arming waits for a person
+    by_board: bool = False  # whether the DAQ board detects by itself, by a threshold of its own
 
 
 class Controller:
@@ -92,14 +105,20 @@ class Controller:
         self.sent_by_board: int | None = None
         self.statistics: dict[str, wire.Statistics] = {}
         self._orders = orders
+        self._lit_codes = {orders.fire_code, orders.decisions.index(TEST) + 1 if TEST in orders.decisions else 0}
         self._loop = loop
         self._boards = {DAQ: daq} | ({STIMULATOR: stimulator} if stimulator else {})
+        self._recorder = recorder
         self._log = Logbook(recorder, orders.input_names)
         self._times = Timekeeper(tuple(self._boards), real_time=orders.real_time)
         self._now_ns = now_ns
         self._deliveries = Deliveries(self._log, self._times, self.counter)
         self._last_reading_ns: int | None = None
         self._next_heartbeat = 0
+        self._heartbeat_ns = 0
+        self._heard_ns = {DAQ: 0, STIMULATOR: 0}
+        self._next_health_ns = 0
+        self._may_arm = not orders.by_hand
         self._asked_to_arm_ns = 0
         self._silent_ns = max(_SILENT_NS, int(_SILENT_PERIODS / orders.rate_hz * 1e9))
         self._answers: dict[type[Any], Callable[[Any, int], None]] = {
@@ -114,6 +133,7 @@ class Controller:
 
     def daq_messages(self, messages: list[wire.Message], now_ns: int) -> None:
         """What the DAQ said, in the order it said it, at the moment its bytes were read."""
+        self._heard_ns[DAQ] = now_ns
         readings = [m for m in messages if type(m) is wire.Reading]
         if readings:
             self._on_readings(readings, now_ns)
@@ -135,7 +155,7 @@ class Controller:
             return
         steps = self._loop.run(readings)
         self._act(readings, steps, now_ns)
-        self._prove_life(readings)
+        self._prove_life(readings, now_ns)
         self._log.keep(readings, steps, self.counter.missing - missing, now_ns)
         self._after(readings, steps, now_ns)
 
@@ -151,7 +171,7 @@ class Controller:
     def _carry_out(self, train: int, step: Any, ticks: int, late_ns: float, now_ns: int) -> None:
         """Send what one step wants; only then write down detection, decision, and command or refusal."""
         decision, refused = int(step["decision"]), _REFUSALS[step["refused"]]
-        fires = not refused and decision and decision == self._orders.fire_code
+        fires = not refused and decision and decision in self._lit_codes
         if fires:
             refused = self._live_refusal(late_ns)
         sent_ns = self._fire(train) if fires and not refused else None
@@ -174,12 +194,13 @@ class Controller:
         self._deliveries.command(train, sent_ns)
         return sent_ns
 
-    def _prove_life(self, readings: Readings) -> None:
+    def _prove_life(self, readings: Readings, now_ns: int) -> None:
         """A heartbeat, because a good reading arrived; never because time passed."""
         ticks = int(readings["ticks"][-1])
         if self.ending is not None or ticks < self._next_heartbeat:
             return
         self._next_heartbeat = ticks + _HEARTBEAT_US
+        self._heartbeat_ns = now_ns
         self._tell(wire.Heartbeat(int(readings["seq"][-1])))
 
     def _after(self, readings: Readings, steps: Steps, now_ns: int) -> None:
@@ -188,10 +209,11 @@ class Controller:
         if self.counter.received == len(readings):
             self._log.event("note", now_ns, 0, reason="first_reading", value=float(self.counter.first_ticks))
         if self.phase is Phase.WARMING and STIMULATOR in self._boards and (steps["bits"] & _FIT == _FIT).any():
-            self.phase = Phase.ARMING
-            self._asked_to_arm_ns = now_ns
-            self._tell(wire.Arm())
-            self._log.note("arm", "warm-up is over: the stimulator is asked to arm", now_ns)
+            self.phase = Phase.READY
+            if self._may_arm:
+                self._arm(now_ns)
+            else:
+                self._log.note("ready", "warm-up is over: waits for a person to arm", now_ns)
         duration_us = self._orders.duration_us
         if duration_us is not None and readings["ticks"][-1] >= duration_us:
             self.end("completed", "the duration is over")
@@ -200,12 +222,19 @@ class Controller:
 
     def stimulator_messages(self, messages: list[wire.Message], now_ns: int) -> None:
         """What the stimulator said, in the order it said it."""
+        self._heard_ns[STIMULATOR] = now_ns
         for message in messages:
             answer = self._answers.get(type(message))
             if answer is not None:
                 answer(message, now_ns)
             else:
                 self._on_common(message, STIMULATOR, now_ns)
+
+    def _arm(self, now_ns: int) -> None:
+        self.phase = Phase.ARMING
+        self._asked_to_arm_ns = now_ns
+        self._tell(wire.Arm())
+        self._log.note("arm", "the stimulator is asked to arm", now_ns)
 
     def _on_status(self, status: wire.Status, now_ns: int) -> None:
         if status.state == wire.State.ARMED and self.phase is Phase.ARMING:
@@ -222,6 +251,53 @@ class Controller:
             return
         self._log.event("trip", now_ns, reason=reason)
         self.end("tripped", f"the stimulator tripped: {reason}")
+
+    # What a person asks for
+
+    def obey(self, order: control.Order, now_ns: int) -> None:
+        """Carry out an order, between two readings; what cannot be done is written down with its reason."""
+        match order:
+            case control.Stop(reason):
+                self.end("stopped", reason)
+            case control.AddNote(text):
+                self._log.note("remark", text, now_ns)
+            case control.Arm():
+                self._arm_by_hand(now_ns)
+            case control.Disarm():
+                self._disarm(now_ns)
+            case control.TestPulse():
+                self._loop.ask_test_pulse()
+                self._log.note(TEST_PULSE, "a test pulse is asked for, by hand", now_ns)
+            case control.SetThreshold(threshold, release):
+                self._set_threshold(threshold, release, now_ns)
+
+    def _arm_by_hand(self, now_ns: int) -> None:
+        if STIMULATOR not in self._boards:
+            self._log.note("order_refused", "arm: this rig gives no light", now_ns)
+        elif self.phase is Phase.WARMING:
+            self._may_arm = True
+            self._log.note("arm_asked", "to be armed as soon as warm-up is over", now_ns)
+        elif self.phase is Phase.READY:
+            self._log.note("arm_asked", "armed by hand", now_ns)
+            self._arm(now_ns)
+        else:
+            self._log.note("order_refused", f"arm: the session is {self.phase.value}", now_ns)
+
+    def _disarm(self, now_ns: int) -> None:
+        """No way leads from here to light but a person's Arm."""
+        self._may_arm = False
+        if self.phase in (Phase.ARMING, Phase.RUNNING):
+            self.phase = Phase.READY
+            self._tell(wire.Disarm())
+        self._log.note("disarmed", "disarmed by hand: dark until armed again", now_ns)
+
+    def _set_threshold(self, threshold: float, release: float, now_ns: int) -> None:
+        if self._orders.by_board:
+            said = "threshold: the DAQ board detects by itself here; change policy.threshold in the protocol"
+            self._log.note("order_refused", said, now_ns)
+            return
+        self._loop.set_threshold(threshold, release)
+        self._log.event("note", now_ns, reason=THRESHOLD, value=threshold, text=f"release {release!r}")
 
     # Both boards
 
@@ -261,11 +337,26 @@ class Controller:
             self.end(
                 "device_lost", "the stimulator does not confirm that it is armed; check its cable, and start again"
             )
+        if now_ns >= self._next_health_ns:
+            self._next_health_ns = now_ns + _HEALTH_NS
+            self._note_health(now_ns)
         if self._last_reading_ns is None:
             self._last_reading_ns = now_ns
         if now_ns - self._last_reading_ns > self._silent_ns:
             silent_s = self._silent_ns / 1e9
             self.end("device_lost", f"no reading from the DAQ for {silent_s:g} s; check its cable and power")
+
+    def _note_health(self, now_ns: int) -> None:
+        row = np.zeros(1, HEALTH)
+        row["ticks"], row["host_ns"] = self._log.ticks, now_ns
+        row["heartbeat_ns"] = self._heartbeat_ns
+        for board, heard_ns in self._heard_ns.items():
+            row[f"{board}_heard_ns"] = heard_ns
+            row[f"{board}_residual_us"] = self._times.residual_us.get(board, np.nan)
+            row[f"{board}_round_trip_us"] = self._times.round_trip_us.get(board, np.nan)
+        row["repeated"], row["outstanding"] = self.counter.repeated, self._deliveries.outstanding
+        row["phase"], row["armed"] = _PHASES.index(self.phase) + 1, self.phase is Phase.RUNNING
+        self._recorder.health(row)
 
     def end(self, how: str, reason: str) -> None:
         """Dark, at once; the first cause is the one that counts."""

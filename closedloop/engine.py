@@ -1,8 +1,9 @@
 """The only file that starts threads and processes: the acquisition thread, and the process it lives in.
 
-The engine's process holds two threads. `acquisition` waits for bytes and hands them to the controller; nothing else
-touches the loop. The main thread syncs the recording to disk once a second and listens for stop; its stop writes Dark
-to the stimulator by itself, so that it does not wait for a reader that is busy or starved.
+The engine's process holds four threads. `acquisition` waits for bytes and hands them to the controller; nothing else
+touches the loop. `sync` waits for the disk once a second. `door` hears orders from the dashboard, the main thread the
+program that started the engine: a stop that either hears writes Dark to the stimulator by itself, so that it waits
+neither for a reader that is busy or starved, nor for a disk.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ import multiprocessing
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from multiprocessing import connection
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from closedloop import wire
+from closedloop.control import Order, Stop
 from closedloop.controller import Controller, Ending
+from closedloop.door import Door
 from closedloop.errors import ClosedLoopError, DeviceError
 from closedloop.link import Link
 from closedloop.port import wait
@@ -43,6 +48,7 @@ class Acquisition:
         self._ports = [link.port for link in self._links]
         self._stop = threading.Event()
         self._reason = ""
+        self._asked: deque[Order] = deque()
         self.done, self._done = multiprocessing.Pipe(duplex=False)
         self._thread = threading.Thread(target=self._run, name="acquisition")
 
@@ -60,6 +66,13 @@ class Acquisition:
             self._stimulator.send(wire.Dark())
         except DeviceError:
             return  # gone: its lease ends in the dark; the reader will find out and say so
+
+    def obey(self, order: Order) -> None:
+        """Stop from the caller's own thread; hand all else to the reader, which does it between two readings."""
+        if isinstance(order, Stop):
+            self.stop(order.reason)
+        else:
+            self._asked.append(order)
 
     def join(self) -> None:
         """Wait until the thread has ended; `done` becomes readable when it does."""
@@ -84,6 +97,8 @@ class Acquisition:
                 self._hand_on(link)
         if self._stop.is_set():
             controller.end("stopped", self._reason)
+        while self._asked and controller.counter.received:
+            controller.obey(self._asked.popleft(), time.monotonic_ns())
         controller.housekeeping(time.monotonic_ns())
 
     def _hand_on(self, link: Link) -> None:
@@ -117,30 +132,73 @@ class Acquisition:
                 return
 
 
-def conduct(acquisition: Acquisition, controller: Controller, sync: Callable[[], None], control: Control) -> Ending:
-    """Run until the session ends: sync once a second, and stop when told or when nobody is there to tell.
+class Syncing:
+    """The thread that waits for the disk, so that nobody else has to; `failed` becomes readable if the disk refuses."""
+
+    def __init__(self, sync: Callable[[], None]) -> None:
+        self.error: Exception | None = None
+        self._sync = sync
+        self._stop = threading.Event()
+        self.failed, self._failed = multiprocessing.Pipe(duplex=False)
+        self._thread = threading.Thread(target=self._run, name="sync")
+
+    def start(self) -> None:
+        """Begin to sync."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it, and wait until it has ended."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(_SYNC_S):
+                self._sync()
+        except Exception as error:  # noqa: BLE001 - kept for `conduct`, which goes dark and raises it again
+            self.error = error
+            self._failed.send_bytes(b"failed")
+
+
+def conduct(
+    acquisition: Acquisition, controller: Controller, sync: Callable[[], None], control: Control, folder: Path
+) -> Ending:
+    """Run until the session ends: sync once a second, take orders, and stop when told or when nobody is there to tell.
 
     Raises:
-        Exception: whatever the acquisition thread died of.
+        Exception: whatever the acquisition thread died of, or why the recording can't be kept.
     """
     gc.collect()
     gc.freeze()
-    listened = [acquisition.done, control]
-    acquisition.start()
+    door, syncing = Door(folder, acquisition.obey), Syncing(sync)
+    doorkeeper = threading.Thread(target=door.serve, name="door")
+    for thread in (acquisition, syncing, doorkeeper):
+        thread.start()
     try:
-        while acquisition.done not in (ready := connection.wait(listened, _SYNC_S)):
-            if ready:
-                acquisition.stop(_heard(control))
-                listened = [acquisition.done]
-            sync()
+        _listen(acquisition, syncing, control)
     except BaseException:
         acquisition.stop("the recording can't be kept")
         raise
     finally:
         acquisition.join()
-    if acquisition.error is not None:
-        raise acquisition.error
+        syncing.stop()
+        door.close()
+        doorkeeper.join()
+    if error := acquisition.error or syncing.error:
+        raise error
     return controller.ending or Ending("stopped", "")
+
+
+def _listen(acquisition: Acquisition, syncing: Syncing, control: Control) -> None:
+    """Until the session is over: a word from the program that started us, or the disk's refusal, ends it."""
+    listened = [acquisition.done, syncing.failed, control]
+    while acquisition.done not in (ready := connection.wait(listened)):
+        if syncing.failed in ready:
+            acquisition.stop("the recording can't be kept")
+            listened.remove(syncing.failed)
+        if control in ready:
+            acquisition.stop(_heard(control))
+            listened.remove(control)
 
 
 def _heard(control: Connection) -> str:

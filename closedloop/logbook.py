@@ -30,6 +30,9 @@ class Recorder(Protocol):
     ) -> None:
         """Keep one event."""
 
+    def health(self, row: Any) -> None:
+        """Keep one row of HEALTH."""
+
 
 class Logbook:
     """Keeps all rows, and one event for each change.

@@ -10,7 +10,7 @@ however they were cut up. What happens to one reading, in order:
     4. score      how unusual; nan while warming up
     5. crossing   is this where hyperactivity begins? not asked under our own light
     6. learn      the detector's statistics, under the same conditions as 3, and not during a detection
-    7. decision   what the policy wants
+    7. decision   what the policy wants, or a person who asked for a test pulse
     8. limit      allowed, or the reason it is not
 
 Our own light is known here from the plan (decision, length, recovery), which depends on readings alone, and from the
@@ -65,6 +65,7 @@ _STATE = np.dtype(
         ("resting_until", "i8"),
         ("train", "i8"),
         ("restarted", "i8"),
+        ("asked", "i8"),
     ],
     align=True,
 )
@@ -75,9 +76,12 @@ _SESSION = np.dtype(
         ("recovery_us", "i8"),
         ("refractory_us", "i8"),
         ("span_us", "i8"),
+        ("test_code", "i8"),
     ],
     align=True,
 )
+
+TEST = "test"  # the decision of a person: its number comes after those of the policy
 
 Steps = npt.NDArray[np.void]
 
@@ -141,6 +145,15 @@ def _commit(state: Any, ledger: Any, p: Any, train: Any, ticks: int) -> None:
 
 
 @kernel
+def _or_asked(state: Any, p: Any, wanted: int) -> int:
+    """What the policy wants, or the test pulse that a person asked for."""
+    if state.asked == 0:
+        return wanted
+    state.asked = 0
+    return p.test_code  # type: ignore[no-any-return]
+
+
+@kernel
 def _bits(state: Any, valid: bool, high: bool, detected: bool, planned: bool, warm: bool) -> int:
     bits = valid * VALID + high * HIGH + detected * DETECTED + planned * PLANNED + warm * WARM
     bits += state.restarted * RESTARTED
@@ -189,6 +202,7 @@ def _compile(  # noqa: C901 - the eight steps of the path, in one place
                 learn_from(memory.detector, parameters.detector, value)
             high = crossing.high != 0
             wanted = 0 if np.isnan(score) else decide(memory.policy, parameters.policy, detected, high, ticks)
+            wanted = _or_asked(state, p, wanted)
             refused = 0
             number = 0
             if detected or wanted != 0:
@@ -246,6 +260,7 @@ class Loop:
             round(plan.recovery_s * 1e6),
             round(policy.refractory * 1e6),
             plan.train.span_us,
+            len(policy.decisions) + 1,
         )
         self._parameters = _side_by_side(
             {_feature(at): feature.parameters(rate_hz) for at, feature in enumerate(features)}
@@ -280,6 +295,15 @@ class Loop:
             self._forget(int(readings["ticks"][done]))
             done += self._run(self._memory, self._parameters, readings[done:], steps[done:])
         return steps
+
+    def ask_test_pulse(self) -> None:
+        """Want one train at the next reading, by hand; every limit applies to it as to any other."""
+        self._memory["state"]["asked"] = 1
+
+    def set_threshold(self, threshold: float, release: float) -> None:
+        """Other bounds of the score from the next reading on; what the detector has learned stays."""
+        self._parameters["crossing"]["threshold"] = threshold
+        self._parameters["crossing"]["release"] = release
 
     def _forget(self, ticks: int) -> None:
         """Start learning anew at these ticks; what was delivered, and what rests, is not forgotten."""

@@ -27,11 +27,11 @@ from closedloop.engine import Acquisition, Control, EngineProcess, conduct
 from closedloop.errors import ConfigError
 from closedloop.limits import command, effective
 from closedloop.link import Link
-from closedloop.loop import STEP, Loop, Steps
+from closedloop.loop import STEP, TEST, Loop, Steps
 from closedloop.model import digest
 from closedloop.protocol import Protocol, needs_control
 from closedloop.readings import READING, Readings, Stream
-from closedloop.recording import RecordingWriter, create, row_dtype
+from closedloop.recording import RecordingWriter, Rows, create, row_dtype
 from closedloop.recording.folder import HEADER
 from closedloop.rig import SIMULATED, Rig
 from closedloop.simulation import virtual_rig
@@ -53,6 +53,7 @@ class Request:
         seed: of everything random in the session.
         play: a recording for the simulated DAQ to play in the virtual animal's place.
         speed: how many times as fast, 1 unless something is played.
+        by_hand: whether arming waits for a person.
     """
 
     protocol: Protocol
@@ -63,6 +64,7 @@ class Request:
     duration_s: float | None = None
     play: Stream | None = None
     speed: float = 1.0
+    by_hand: bool = False
 
     @property
     def expected_s(self) -> float:
@@ -88,6 +90,11 @@ class Outcome(NamedTuple):
 class _Ports(NamedTuple):
     daq: str
     stimulator: str | None
+
+
+class _About(NamedTuple):
+    input_names: tuple[str, ...]
+    expected_s: float
 
 
 def refuse(request: Request) -> None:
@@ -122,7 +129,7 @@ def run(request: Request, look: Callable[[Path], None] = lambda _: None) -> Outc
     """
     refuse(request)
     with _folder(request) as folder, _ports(request, folder) as ports:
-        engine = EngineProcess(_conduct, _for_engine(request), folder, ports, _names(request))
+        engine = EngineProcess(_conduct, _for_engine(request), folder, ports, _for_header(request))
         interrupted = False
         while True:
             try:
@@ -151,8 +158,10 @@ def _for_engine(request: Request) -> Request:
     return replace(request, play=None, duration_s=duration_s)
 
 
-def _names(request: Request) -> tuple[str, ...]:
-    return request.play.input_names if request.play else tuple(request.rig.inputs)
+def _for_header(request: Request) -> _About:
+    """What the played recording, if there is one, says of the session."""
+    names = request.play.input_names if request.play else tuple(request.rig.inputs)
+    return _About(names, request.expected_s)
 
 
 @contextlib.contextmanager
@@ -177,11 +186,13 @@ def _ports(request: Request, folder: Path) -> Iterator[_Ports]:
 
 
 class _Rows:
-    """Puts readings and steps side by side as rows of the recording."""
+    """Puts readings and steps side by side as rows of the recording; of the lines it knows what was damaged."""
 
-    def __init__(self, writer: RecordingWriter) -> None:
+    def __init__(self, writer: RecordingWriter, links: tuple[Link | None, ...]) -> None:
         self.dtype = row_dtype(STEP)
         self.event = writer.event
+        self._health = writer.health
+        self._links = {link for link in links if link is not None}
         self._append = writer.append
         parts = [("reading", READING), ("host_ns", "<i8"), ("step", STEP)]
         self._parts = np.dtype(parts, align=True)
@@ -194,8 +205,13 @@ class _Rows:
         rows["step"] = steps
         self._append(rows.view(self.dtype))
 
+    def health(self, row: Rows) -> None:
+        """Keep how the loop is, and how its lines are."""
+        row["damaged"] = sum(link.damaged for link in self._links)
+        self._health(row)
 
-def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, names: tuple[str, ...]) -> Ending:
+
+def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, about: _About) -> Ending:
     """The session, in the engine's process."""
     plan = request.protocol.plan(request.limits, request.rig.full_power_mw)
     with contextlib.ExitStack() as opened:
@@ -208,7 +224,7 @@ def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, na
         _hand_over(request, daq, stimulator)
         Loop(plan, rate_hz=request.rig.daq.rate, nano_units=1).compile()  # before the stream, which does not wait
         settings, early = request.rig.daq.start(daq)
-        header = _header(request, settings, names, daq, stimulator)
+        header = _header(request, settings, about, daq, stimulator)
         writer = RecordingWriter.open(
             folder,
             header=header,
@@ -217,16 +233,16 @@ def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, na
             dtype=row_dtype(STEP),
         )
         controller = Controller(
-            _orders(request, settings, names),
+            _orders(request, settings, about.input_names),
             Loop(plan, rate_hz=settings.rate_mhz / 1000, nano_units=settings.nano_units),
             daq,
             stimulator,
-            _Rows(writer),
+            _Rows(writer, (daq, stimulator)),
             time.monotonic_ns,
         )
         try:
             controller.daq_messages(early, time.monotonic_ns())
-            ending = conduct(Acquisition(controller, daq, stimulator), controller, writer.sync, control)
+            ending = conduct(Acquisition(controller, daq, stimulator), controller, writer.sync, control, folder)
         except Exception as problem:
             controller.end("failed", f"{type(problem).__name__}: {problem}")
             writer.close(_outcome(controller, daq, stimulator))
@@ -253,16 +269,18 @@ def _orders(request: Request, settings: wire.StreamSettings, names: tuple[str, .
     duration_s = request.duration_s
     return Orders(
         rate_hz=settings.rate_mhz / 1000,
-        decisions=policy.decisions,
+        decisions=(*policy.decisions, TEST),
         fire_code=policy.fire_code,
         duration_us=None if duration_s is None else round(duration_s * 1e6),
         real_time=request.speed == 1,
         input_names=names,
+        by_hand=request.by_hand,
+        by_board=policy.watch(settings.rate_mhz / 1000, request.protocol.warm_up) is not None,
     )
 
 
 def _header(
-    request: Request, settings: wire.StreamSettings, names: tuple[str, ...], daq: Link, stimulator: Link | None
+    request: Request, settings: wire.StreamSettings, about: _About, daq: Link, stimulator: Link | None
 ) -> dict[str, Any]:
     protocol, rig = request.protocol, request.rig
     return {
@@ -277,14 +295,16 @@ def _header(
         "rig": rig.model_dump(mode="json"),
         "hashes": {"protocol": digest(protocol), "rig": digest(rig), "parts": protocol.part_digests()},
         "seed": request.seed,
-        "decisions": list(protocol.policy.decisions),
+        "decisions": [*protocol.policy.decisions, TEST],
+        "by_hand": request.by_hand,
+        "expected_s": about.expected_s,
         "limits": request.limits._asdict(),
         "command": command(protocol.light, rig.full_power_mw)._asdict(),
         "full_power_mw": rig.full_power_mw,
         "tip_mw": rig.tip_mw(protocol.light),
         "rate_mhz": settings.rate_mhz,
         "nano_units": settings.nano_units,
-        "input_names": list(names),
+        "input_names": list(about.input_names),
         "boards": {
             name: link.identity._asdict()
             for name, link in (("daq", daq), ("stimulator", stimulator))

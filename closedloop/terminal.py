@@ -43,6 +43,7 @@ class SessionLine:
 
     def __init__(self, expected_s: float) -> None:
         self._expected_s = expected_s
+        self._folder: Path | None = None
         self._recording: Recording | None = None
         self._rows = 0
         self._last_event = -1
@@ -65,6 +66,9 @@ class SessionLine:
 
     def look(self, folder: Path) -> None:
         """Read what is new in the recording, and redraw."""
+        if folder != self._folder:
+            self._folder = folder
+            self._live.console.print(f"session: {folder}")
         if self._recording is None:
             self._recording = _opened(folder)
         if self._recording is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from closedloop import wire
 from closedloop.clock import ClockFit, tick_difference
 
@@ -26,6 +28,8 @@ class Timekeeper:
         self._next_query_ns = 0
         self._last_ns: int | None = None
         self._quickest = 0.0
+        self.residual_us = dict.fromkeys(boards, math.nan)  # of the last answer against the line before it
+        self.round_trip_us = dict.fromkeys(boards, math.nan)  # of the last question
 
     def questions(self, now_ns: int) -> dict[str, wire.ClockQuery]:
         """A query for each board, about once a second; otherwise none."""
@@ -44,7 +48,13 @@ class Timekeeper:
         """A board's answer; one that nobody waits for any more is left out."""
         board, asked_ns = self._asked.pop(reply.query, ("", 0))
         if board:
+            self._judge(board, reply.ticks, asked_ns, now_ns)
             self._fits[board].add(asked_ns, now_ns, reply.ticks)
+
+    def _judge(self, board: str, ticks: int, asked_ns: int, now_ns: int) -> None:
+        self.round_trip_us[board] = (now_ns - asked_ns) / 1000
+        if self._fits[board].known:
+            self.residual_us[board] = (self._fits[board].host_ns(ticks) - (asked_ns + now_ns) // 2) / 1000
 
     def host_ns(self, board: str, ticks: int) -> int | None:
         """Host time of a board's 32-bit ticks; None where it cannot be known."""

@@ -100,14 +100,18 @@ def resolve(name: str, folder: str) -> Path:
             raise ConfigError(f"{name}: is a folder; give a file in it")
     except (OSError, ValueError) as error:
         raise ConfigError(f"{shown(name)}: cannot be read ({error}); check the name") from error
-    shelves = [shelf / folder for shelf in _shelves()]
-    for shelf in shelves:
-        if (found := shelf / f"{name}.yaml").is_file() and path.name == name:
+    for shelf in _shelves():
+        if (found := shelf / folder / f"{name}.yaml").is_file() and path.name == name:
             return found
-    known = sorted(file.stem for shelf in shelves for file in shelf.glob("*.yaml"))
-    near = get_close_matches(name, known, 1)
-    hint = f"did you mean '{near[0]}'?" if near else f"give a path, or one of: {', '.join(known)}"
+    names = known(folder)
+    near = get_close_matches(name, names, 1)
+    hint = f"did you mean '{near[0]}'?" if near else f"give a path, or one of: {', '.join(names)}"
     raise ConfigError(f"{shown(name)}: no such file; {hint}")
+
+
+def known(folder: str) -> list[str]:
+    """The bare names that `resolve` finds in this folder of configs/, in order."""
+    return sorted({file.stem for shelf in _shelves() for file in (shelf / folder).glob("*.yaml")})
 
 
 def _shelves() -> list[Path]:

@@ -36,10 +36,15 @@ class Notebook:
     def __init__(self) -> None:
         self.rows: list[Any] = []
         self.events: list[dict[str, Any]] = []
+        self.healths: list[Any] = []
 
     def append(self, readings: Readings, _steps: Any, _host_ns: int) -> None:
         """As the recorder's."""
         self.rows.append(readings.copy())
+
+    def health(self, row: Any) -> None:
+        """As the recorder's."""
+        self.healths.append(row.copy())
 
     def event(self, kind: str, **values: Any) -> None:
         """As the recorder's."""

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is imported: without a display it would abort
+
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
 

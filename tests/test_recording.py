@@ -526,6 +526,7 @@ def test_an_ended_session_holds_no_reserve(tmp_path) -> None:
         "protocol.yaml",
         "rig.yaml",
         "readings.table",
+        "health.table",
         "events.jsonl",
         "summary.json",
     }

@@ -13,7 +13,7 @@ from closedloop import framing, wire
 from closedloop.controller import Controller, Orders
 from closedloop.errors import DeviceError
 from closedloop.limits import command
-from closedloop.loop import Loop, Plan
+from closedloop.loop import TEST, Loop, Plan
 from closedloop.readings import Readings, Stream
 from closedloop.simulation.daq_board import DaqBoard, Playback
 from closedloop.simulation.stimulator_board import StimulatorBoard
@@ -52,10 +52,14 @@ class Notebook:
         self.rows: list[Any] = []
         self.steps: list[Any] = []
         self.events: list[dict[str, Any]] = []
+        self.healths: list[Any] = []
 
     def append(self, readings: Readings, steps: Any, host_ns: int) -> None:
         self.rows.append(readings.copy())
         self.steps.append(steps.copy())
+
+    def health(self, row: Any) -> None:
+        self.healths.append(row.copy())
 
     def event(self, kind: str, **values: Any) -> None:
         self.events.append({"kind": kind, **values})
@@ -67,7 +71,9 @@ class Notebook:
 class VirtualSession:
     """One session over a given signal (volts, one a reading)."""
 
-    def __init__(self, signal: Readings, loop_plan: Plan | None = None, *, lit: bool = True) -> None:
+    def __init__(
+        self, signal: Readings, loop_plan: Plan | None = None, *, lit: bool = True, by_hand: bool = False
+    ) -> None:
         self.now_us = 0
         self.plan = loop_plan or plan()
         stream = Stream(signal, round(RATE_HZ * 1000), NANO_UNITS, "virtual")
@@ -80,10 +86,12 @@ class VirtualSession:
         self.notebook = Notebook()
         orders = Orders(
             rate_hz=RATE_HZ,
-            decisions=self.plan.policy.decisions,
+            decisions=(*self.plan.policy.decisions, TEST),
             fire_code=self.plan.policy.fire_code,
             duration_us=None,
             real_time=True,
+            by_hand=by_hand,
+            by_board=self.plan.policy.watch(RATE_HZ, self.plan.warm_up_s) is not None,
         )
         loop = Loop(self.plan, rate_hz=RATE_HZ, nano_units=NANO_UNITS)
         stimulator = self.to_stimulator if lit else None

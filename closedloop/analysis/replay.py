@@ -11,9 +11,11 @@ import numpy as np
 
 from closedloop import formats, wire
 from closedloop.analysis.summary import count_steps, missing
+from closedloop.changes import Change, changes_in, rerun
 from closedloop.errors import ConfigError
 from closedloop.limits import effective
-from closedloop.loop import STEP, Loop, Steps, told
+from closedloop.loop import STEP, TEST, Loop, Steps, told
+from closedloop.model import digest
 from closedloop.protocol import Protocol, needs_control
 from closedloop.readings import Stream
 from closedloop.recording import Event, Recording
@@ -55,7 +57,7 @@ class Replayed:
             "readings": {"received": len(readings), "missing": missing(readings["seq"], None), "damaged_frames": 0},
             **counted,
             "trains": {
-                "commanded": counted["decisions"].get("fire", 0),
+                "commanded": sum(counted["decisions"].get(lit, 0) for lit in ("fire", TEST)),
                 "delivered": 0,
                 "on_board": 0,
                 "on_s": 0.0,
@@ -82,7 +84,7 @@ def replay(
     """All readings of a recording through a fresh loop, in batches.
 
     A session is replayed under the limits and the calibration it was run with, a file under the board's ceiling and the
-    protocol's own limits.
+    protocol's own limits. With the very protocol it ran with, what a person changed meanwhile is done again, too.
 
     Args:
         path: a session folder, or a file of any format we know.
@@ -102,12 +104,21 @@ def replay(
     loop = Loop(plan, rate_hz=stream.rate_hz, nano_units=stream.nano_units)
     readings = stream.readings
     steps = np.zeros(len(readings), STEP)
-    for start in range(0, len(readings), _BATCH):
-        batch = readings[start : start + _BATCH]
-        steps[start : start + len(batch)] = loop.run(batch)
+    done = 0
+    for batch in rerun(loop, readings, _changes(path, header, protocol), _BATCH):
+        steps[done : done + len(batch)] = batch
+        done += len(batch)
         advance(len(batch), len(readings))
     own_seed = header["seed"] if header else 0
-    return Replayed(stream, protocol, own_seed if seed is None else seed, steps, protocol.policy.decisions)
+    decisions = (*protocol.policy.decisions, TEST)
+    return Replayed(stream, protocol, own_seed if seed is None else seed, steps, decisions)
+
+
+def _changes(path: Path, header: dict[str, Any] | None, protocol: Protocol) -> list[Change]:
+    """What a person changed while the session ran; another protocol than it ran with is replayed as it stands."""
+    if header is None or header["hashes"]["protocol"] != digest(protocol):
+        return []
+    return changes_in(Recording.open(path).events())
 
 
 def _opened(path: Path) -> tuple[Stream, dict[str, Any] | None]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from closedloop.deliveries import ON_BOARD
-from closedloop.loop import DETECTED, Steps
+from closedloop.loop import DETECTED, TEST, Steps
 from closedloop.readings import duration_s
 from closedloop.recording import Event, Recording
 from closedloop.train import Refusal
@@ -71,6 +71,8 @@ def count_steps(steps: Steps, decisions: Sequence[str]) -> dict[str, Any]:
     numbered = steps[steps["train"] != 0]
     taken = numbered["decision"][numbered["refused"] == 0]
     kinds = {name: int(np.count_nonzero(taken == code + 1)) for code, name in enumerate(decisions)}
+    if not kinds.get(TEST):
+        kinds.pop(TEST, None)  # named only where a person asked for one
     refused = Counter(Refusal(code).name.lower() for code in numbered["refused"] if code)
     return {
         "detections": int(np.count_nonzero(numbered["bits"] & DETECTED)),

@@ -153,6 +153,63 @@ class EventWriter:
         return "the disk is full"
 
 
+class EventTail:
+    """Reads an event log forwards, each event once, while it grows or years later. Keeps no event and no open file.
+
+    Attributes:
+        cut: bytes after the last whole line, torn or damaged, as of the last look that came to the end.
+        at_end: whether the last look came to the end of what there was.
+        read_bytes: bytes of the events given so far.
+        count: events given so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.cut = 0
+        self.at_end = False
+        self.read_bytes = 0
+        self.count = 0
+        self._path = path
+
+    def more(self, most_bytes: int | None = None) -> list[Event]:
+        """The next events, as far as there are any now.
+
+        Args:
+            most_bytes: how far to read at once; a longer line is read all the same. None: to the end.
+
+        Raises:
+            RecordingError: the file cannot be opened.
+        """
+        data = self._read(most_bytes)
+        self.at_end = most_bytes is None or len(data) < most_bytes
+        if not self.at_end and b"\n" not in data:
+            data, self.at_end = self._read(None), True
+        before = self.read_bytes
+        events = self._take(data)
+        if self.at_end:
+            self.cut = len(data) - (self.read_bytes - before)
+        return events
+
+    def _read(self, most_bytes: int | None) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self.read_bytes)
+                return file.read(-1 if most_bytes is None else most_bytes)
+        except OSError as error:
+            raise RecordingError(f"{self._path}: cannot be opened: {error.strerror}") from error
+
+    def _take(self, data: bytes) -> list[Event]:
+        """All events before the first damaged or unfinished line."""
+        taken = []
+        for line in data.split(b"\n")[:-1]:
+            event = _event(line)
+            if event is None or event.n != self.count:
+                break
+            taken.append(event)
+            self.count += 1
+            self.read_bytes += len(line) + 1
+        return taken
+
+
 class EventReader:
     """Reads an event log, whether or not it is being written. Keeps no file open and changes nothing.
 
@@ -161,10 +218,13 @@ class EventReader:
     """
 
     def __init__(self, path: Path) -> None:
-        self.cut = 0
-        self._path = path
+        self._tail = EventTail(path)
         self._events: list[Event] = []
-        self._size = 0
+
+    @property
+    def cut(self) -> int:
+        """Bytes after the last whole line."""
+        return self._tail.cut
 
     def events(self, after: int = -1) -> list[Event]:
         """Events whose number is greater than `after`, as far as there are any now.
@@ -172,23 +232,5 @@ class EventReader:
         Raises:
             RecordingError: the file cannot be opened.
         """
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._size)
-                data = file.read()
-        except OSError as error:
-            raise RecordingError(f"{self._path}: cannot be opened: {error.strerror}") from error
-        self.cut = len(data) - self._add(data)
+        self._events += self._tail.more()
         return self._events[max(0, after + 1) :]
-
-    def _add(self, data: bytes) -> int:
-        """Takes in all lines before the first damaged or unfinished one; returns how many bytes they are."""
-        used = 0
-        for line in data.split(b"\n")[:-1]:
-            event = _event(line)
-            if event is None or event.n != len(self._events):
-                break
-            self._events.append(event)
-            used += len(line) + 1
-        self._size += used
-        return used

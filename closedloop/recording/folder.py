@@ -4,7 +4,9 @@
     protocol.yaml   as run
     rig.yaml        as run
     readings.table  one row a reading: what came in and what the loop made of it
+    health.table    one row a quarter of a second: how the loop itself is
     events.jsonl    one line an event
+    control.json    where orders are taken while it runs, for its owner alone; gone when it has ended
     reserve         nothing: space for the last events and the summary, given up when the disk is full
     summary.json    the outcome, written at the end; without it the session did not end properly
 
@@ -32,6 +34,7 @@ HEADER = "header.json"
 PROTOCOL = "protocol.yaml"
 RIG = "rig.yaml"
 TABLE = "readings.table"
+HEALTH_TABLE = "health.table"
 EVENTS = "events.jsonl"
 RESERVE = "reserve"
 SUMMARY = "summary.json"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from closedloop.errors import RecordingError
+from closedloop.health import HEALTH
 from closedloop.readings import READING, Stream
 from closedloop.recording import folder as files
 from closedloop.recording.events import Event, EventReader
@@ -37,6 +38,7 @@ class Recording:
         self.header = header
         self.table = TableReader(folder / files.TABLE)
         self.log = EventReader(folder / files.EVENTS)
+        self._health: TableReader | None = None
 
     @classmethod
     def open(cls, path: Path | str) -> Recording:
@@ -57,6 +59,15 @@ class Recording:
     def events(self, after: int = -1) -> list[Event]:
         """Events whose number is greater than `after`; see `EventReader.events`."""
         return self.log.events(after)
+
+    def health(self, start: int = 0) -> Rows:
+        """Rows of HEALTH from `start` on, as far as there are any now; none in recordings older than that table."""
+        if self._health is None:
+            path = self.folder / files.HEALTH_TABLE
+            if not path.exists():
+                return np.zeros(0, HEALTH)
+            self._health = TableReader(path)
+        return self._health.rows(start)
 
     @property
     def finished(self) -> bool:

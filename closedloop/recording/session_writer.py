@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from closedloop.errors import ConfigError, RecordingError
+from closedloop.health import HEALTH
 from closedloop.readings import READING
 from closedloop.recording import folder as files
 from closedloop.recording.events import EventWriter
@@ -36,16 +37,20 @@ class RecordingWriter:
         folder: the session folder.
         append: adds rows, see `TableWriter.append`.
         event: adds an event, see `EventWriter.append`.
+        health: adds rows of HEALTH.
     """
 
-    def __init__(self, folder: Path, table: TableWriter, events: EventWriter, reserve: Reserve) -> None:
+    def __init__(
+        self, folder: Path, table: TableWriter, health: TableWriter, events: EventWriter, reserve: Reserve
+    ) -> None:
         self.folder = folder
-        self._table = table
+        self._tables = (table, health)
         self._events = events
         self._reserve = reserve
         self._closed = False
         self.append = table.append  # themselves and not wrapped: this is the hot path
         self.event = events.append
+        self.health = health.append
 
     @classmethod
     def open(cls, folder: Path, *, header: Mapping[str, Any], protocol: str, rig: str, dtype: DType) -> RecordingWriter:
@@ -68,6 +73,8 @@ class RecordingWriter:
         with _in_words(folder), ExitStack() as opened:
             table = TableWriter(folder / files.TABLE, dtype)
             opened.callback(table.close)
+            health = TableWriter(folder / files.HEALTH_TABLE, HEALTH)
+            opened.callback(health.close)
             reserve = Reserve(folder / files.RESERVE, _RESERVE_BYTES)
             events = EventWriter(folder / files.EVENTS, make_space=reserve.release)
             opened.callback(events.close)
@@ -76,7 +83,7 @@ class RecordingWriter:
             about = {**header, "format": files.FORMAT, "format_version": files.VERSION}
             files.write_map(folder / files.HEADER, about)
             opened.pop_all()
-        return cls(folder, table, events, reserve)
+        return cls(folder, table, health, events, reserve)
 
     def sync(self) -> None:
         """Waits until what was written before this call is on the disk; to be called once a second.
@@ -84,7 +91,8 @@ class RecordingWriter:
         Raises:
             RecordingError: the disk refused, or is full and events are written into the reserve: time to end.
         """
-        self._table.sync()
+        for table in self._tables:
+            table.sync()
         self._events.sync()
         if self._reserve.released:
             raise RecordingError(f"{self.folder}: the disk is full; its reserve lasts to end the session")
@@ -102,7 +110,8 @@ class RecordingWriter:
             closing.callback(self._write_summary, summary)
             closing.callback(self._reserve.release)
             closing.callback(self._events.close)
-            closing.callback(self._table.close)
+            for table in self._tables:
+                closing.callback(table.close)
 
     def _write_summary(self, summary: Mapping[str, Any]) -> None:
         path = self.folder / files.SUMMARY
