@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import socket
 import stat
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +18,17 @@ import pytest
 from plans import NANO_UNITS, RATE_HZ, noise, plan, readings, with_events
 from virtual_session import VirtualSession
 
-from closedloop import control
+from closedloop import control, framing, wire
 from closedloop.changes import changes_in, rerun
 from closedloop.control import AddNote, Arm, Disarm, Order, SetThreshold, Stop, line_of, order_of
-from closedloop.controller import Phase
+from closedloop.controller import Controller, Orders, Phase
 from closedloop.door import FILE, Door
+from closedloop.engine import Acquisition
+from closedloop.link import Link
 from closedloop.loop import Loop
 from closedloop.policies.on_board import OnBoard
 from closedloop.policies.sham import Sham
+from closedloop.port import Port
 from closedloop.recording import Event
 from closedloop.remote import Remote
 from closedloop.wire import State
@@ -263,3 +270,51 @@ def test_an_order_to_a_session_that_has_ended_is_said_not_to_have_gone(tmp_path:
     remote = Remote(tmp_path)
     assert not remote.send(Stop())
     assert "takes no orders" in remote.answers()[0]
+
+
+class Stuck:
+    """A recorder whose disk does not answer."""
+
+    def __init__(self) -> None:
+        self.entered, self.goes_on = threading.Event(), threading.Event()
+
+    def append(self, *_: object) -> None:
+        self.entered.set()
+        assert self.goes_on.wait(30)
+
+    def event(self, kind: str, **about: object) -> None: ...
+
+    def health(self, row: object) -> None: ...
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo-terminals")
+def test_stop_reaches_the_stimulator_while_the_reader_is_stuck() -> None:
+    import tty
+
+    daq, stimulator = os.openpty(), os.openpty()
+    for end in (*daq, *stimulator):
+        tty.setraw(end)
+    links = [Link(Port(os.ttyname(theirs), 500_000)) for _, theirs in (daq, stimulator)]
+    stuck = Stuck()
+    orders = Orders(rate_hz=RATE_HZ, decisions=("fire", "test"), fire_code=1, duration_us=None, real_time=True)
+    loop = Loop(plan(), rate_hz=RATE_HZ, nano_units=NANO_UNITS)
+    controller = Controller(orders, loop, *links, stuck, time.monotonic_ns)
+    acquisition = Acquisition(controller, *links)
+    acquisition.start()
+    os.write(daq[0], framing.encode(wire.pack(wire.Reading(0, 0, 1000, 0, 800, 0, 0, 0))))
+    assert stuck.entered.wait(30)
+    acquisition.obey(Stop("Esc"))
+    decoder, heard = framing.Decoder(), []
+    while wire.Dark() not in heard:
+        assert select.select([stimulator[0]], [], [], 30)[0]
+        heard += [wire.unpack(payload) for payload in decoder.feed(os.read(stimulator[0], 4096))]
+    assert not stuck.goes_on.is_set()
+    stuck.goes_on.set()
+    acquisition.join()
+    assert acquisition.error is None
+    assert controller.ending == ("stopped", "Esc")
+    for link in links:
+        link.close()
+    for end in (*daq, *stimulator):
+        os.close(end)
+    acquisition.done.close()
