@@ -34,7 +34,8 @@ DEBIAN_FOR_TESTS = {
     "avr-gcc": "gcc-avr avr-libc binutils-avr libsimavr-dev libelf-dev arduino-core-avr",
     "clang": "clang libclang-rt-14-dev",
     "frama-c": "frama-c-base why3 z3 cvc4",
-    "Xvfb": "xvfb xauth",
+    "Xvfb": "xvfb",
+    "xdotool": "xdotool",
 }
 # What Qt finds on a desktop, and a bare machine lacks: by the library that is missed, as Debian names its package
 DEBIAN_FOR_WINDOWS = {

@@ -46,6 +46,7 @@ typedef struct {
 typedef struct {
     char kind;
     double us;
+    uint64_t at_ns;
 } sample_t;
 
 static port_t ports[PORTS];
@@ -80,7 +81,7 @@ static void keep(char kind, uint64_t from_ns, uint64_t to_ns) {
         samples = realloc(samples, sample_space * sizeof *samples);
         if (!samples) die("out of memory");
     }
-    samples[sample_count++] = (sample_t){kind, (double)(to_ns - from_ns) / 1000.0};
+    samples[sample_count++] = (sample_t){kind, (double)(to_ns - from_ns) / 1000.0, to_ns};
 }
 
 /* Frames: COBS(payload + CRC-32), then zero. */
@@ -458,7 +459,8 @@ int main(int argc, char **argv) {
     origin_ns = now_ns();
     open_ports();
     run(rounds, (uint32_t)(chunk_ms * rate_mhz / 1000000u), (uint32_t)(warm_ms * rate_mhz / 1000000u));
-    for (size_t i = 0; i < sample_count; i++) printf("%c %.1f\n", samples[i].kind, samples[i].us);
+    for (size_t i = 0; i < sample_count; i++)
+        printf("%c %.1f %llu\n", samples[i].kind, samples[i].us, (unsigned long long)samples[i].at_ns);
     uint32_t measured = first_measured == NONE ? 0 : sent - first_measured;
     printf("# readings %u\n# events %u\n# missed %u\n# unexpected %u\n", measured, events, missed, unexpected);
     printf("# echo_frames %llu\n", (unsigned long long)echo_sent);

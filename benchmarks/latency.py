@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,13 +94,21 @@ def request(rate_hz: int, daq: str, stimulator: str, out: Path) -> session.Reque
 
 def measure(compiler: str, rate_hz: int, rounds: int, chunk_ms: int) -> dict[str, Any]:
     """One session at this rate."""
+    ended, said = conduct(compiler, rate_hz, rounds, chunk_ms)
+    return {"rate_hz": rate_hz, "ended": ended} | results(said)
+
+
+def conduct(
+    compiler: str, rate_hz: int, rounds: int, chunk_ms: int, look: Callable[[Path], None] = lambda _: None
+) -> tuple[str, str]:
+    """One session at this rate: how it ended, and what the board measured; `look` as in `session.run`."""
     with board(compiler, rate_hz, rounds, chunk_ms) as process, tempfile.TemporaryDirectory() as out:
         daq, stimulator = _first_line(process).split()
-        outcome = session.run(request(rate_hz, daq, stimulator, Path(out)))
+        outcome = session.run(request(rate_hz, daq, stimulator, Path(out)), look)
         said, _ = process.communicate()
     if process.returncode:
         raise RuntimeError(f"the board ended with {process.returncode}; the session: {outcome.ending}")
-    return {"rate_hz": rate_hz, "ended": outcome.ending.how} | results(said)
+    return outcome.ending.how, said
 
 
 def _first_line(process: subprocess.Popen[str]) -> str:

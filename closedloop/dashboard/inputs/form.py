@@ -1,0 +1,350 @@
+"""The fields of a YAML file as a form, made from its model. It judges nothing: what is typed becomes `--set` items.
+
+A unit stays in the text as in the file ("500 ms"). Whether a text is right is said by whoever loads the file with these
+items, in the words of `closedloop check`; `show_problems` puts each beside the field that it names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from PyQt6.QtCore import QSignalBlocker, Qt, pyqtSignal
+from PyQt6.QtGui import QWheelEvent
+from PyQt6.QtWidgets import QComboBox, QGridLayout, QLabel, QLineEdit, QSizePolicy, QWidget
+
+from closedloop.model import Model, OneOf, Quantity, kinds
+
+Input = QLineEdit | QComboBox
+
+_NAMED = re.compile(r"(?:^|: )([A-Za-z_][\w.]*): ")
+_MENTIONED = re.compile(r"[a-z_]+(?:\.[a-z_0-9]+)+")
+_HIDDEN = {"version"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the form.
+
+    Attributes:
+        key: as after `--set`, such as "detector.threshold".
+        depth: 0 for a field of the file itself.
+        text: as written in the file; "" where it is absent.
+        otherwise: what holds where nothing is written.
+        choices: all that may be chosen; empty if anything may be written.
+        about: what it is, for people.
+        heading: whether it only heads the rows below it.
+        foreign: whether the file has it and the model does not know it.
+    """
+
+    key: str
+    depth: int
+    text: str = ""
+    otherwise: str = ""
+    choices: tuple[str, ...] = ()
+    about: str = ""
+    heading: bool = False
+    foreign: bool = False
+
+    @property
+    def effective(self) -> str:
+        """What holds without any edit."""
+        return self.text or self.otherwise
+
+    @property
+    def name(self) -> str:
+        """As people say it: "warm up"; items of a list are counted from 1."""
+        *before, last = self.key.split(".")
+        return f"{before[-1].rstrip('s')} {int(last) + 1}" if last.isdecimal() else last.replace("_", " ")
+
+
+def entries(model: type[Model], data: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[Entry]:
+    """The rows for a model and what a file says of it, in the model's order; a part's `kind` comes first."""
+    names = sorted(model.model_fields, key=lambda name: name != "kind")
+    for name in names:
+        if name not in _HIDDEN:
+            yield from _of_field(model.model_fields[name], data.get(name), f"{prefix}{name}", depth)
+    for name in data:
+        if name not in model.model_fields:
+            yield Entry(f"{prefix}{name}", depth, _written(data[name]), foreign=True, about="Not known here.")
+
+
+def _of_field(info: FieldInfo, value: Any, key: str, depth: int) -> Iterator[Entry]:
+    about = info.description or ""
+    if (family := _first(info, OneOf)) is not None:
+        yield from _of_parts(family, value, key, depth, about)
+    elif (model := _model_in(info.annotation)) is not None:
+        yield Entry(key, depth, about=about, heading=True)
+        yield from entries(model, value if isinstance(value, dict) else {}, f"{key}.", depth + 1)
+    else:
+        otherwise = _default(info)
+        yield Entry(key, depth, _written(value), otherwise, _choices(info, otherwise), about)
+
+
+def _of_parts(family: OneOf, value: Any, key: str, depth: int, about: str) -> Iterator[Entry]:
+    """A part, or a chain of them, each with the fields of its kind."""
+    if isinstance(value, list):
+        for at, item in enumerate(value):
+            yield from _of_parts(family, item, f"{key}.{at}", depth, about)
+        return
+    known = kinds(family.package)
+    written = value if isinstance(value, dict) else {}
+    kind = str(written.get("kind") or "")
+    yield Entry(key, depth, about=about, heading=True)
+    chosen = f"Which of the {family.package.rpartition('.')[2]}."
+    yield Entry(f"{key}.kind", depth + 1, kind, "", tuple(known), chosen)
+    if kind in known:
+        rows = entries(known[kind], written, f"{key}.", depth + 1)
+        yield from (row for row in rows if row.key != f"{key}.kind")
+
+
+def _inside(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    yield from getattr(annotation, "__metadata__", ())
+    for argument in get_args(annotation):
+        yield from _inside(argument)
+
+
+def _first(info: FieldInfo, kind: type[Any]) -> Any:
+    found = [*info.metadata, *_inside(info.annotation)]
+    return next((one for one in found if isinstance(one, kind)), None)
+
+
+def _model_in(annotation: Any) -> type[Model] | None:
+    models = (one for one in _inside(annotation) if isinstance(one, type) and issubclass(one, Model))
+    return next(models, None)
+
+
+def _choices(info: FieldInfo, otherwise: str) -> tuple[str, ...]:
+    literals = [one for one in _inside(info.annotation) if get_origin(one) is Literal]
+    named = tuple(str(choice) for one in literals for choice in get_args(one))
+    named = named or (("true", "false") if info.annotation is bool else ())
+    return named if not named or otherwise else ("", *named)
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required() or info.default is None or info.default_factory is not None:
+        return ""
+    quantity = _first(info, Quantity)
+    return str(quantity.text(info.default)) if quantity is not None else _written(info.default)
+
+
+def _written(value: Any) -> str:
+    """A plain value as it stands in YAML."""
+    if value is None or value == ():
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_written(item) for item in value)}]"
+    return " ".join(str(value).split())
+
+
+class Box(QComboBox):
+    """A box that the mouse wheel leaves alone: scrolling past it must not change an experiment."""
+
+    def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Left to the page."""
+        if event is not None:
+            event.ignore()
+
+
+class Form(QWidget):
+    """A row for each field of a file.
+
+    Attributes:
+        edited: emitted after each edit of a person, never when the form is filled.
+    """
+
+    edited = pyqtSignal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._grid = QGridLayout(self)
+        self._grid.setColumnStretch(1, 1)
+        self._grid.setVerticalSpacing(4)
+        self._model: type[Model] | None = None
+        self._data: dict[str, Any] = {}
+        self._typed: dict[str, str] = {}
+        self._entries: dict[str, Entry] = {}
+        self._inputs: dict[str, Input] = {}
+        self._problems: dict[str, QLabel] = {}
+
+    def fill(self, model: type[Model], data: dict[str, Any]) -> None:
+        """Show what a file says; what was typed before is forgotten."""
+        self._model, self._data, self._typed, self._entries = model, data, {}, {}
+        self._build()
+
+    def clear(self) -> None:
+        """No file, no rows."""
+        self._model, self._data, self._typed, self._entries = None, {}, {}, {}
+        self._clear()
+
+    def overrides(self) -> list[str]:
+        """What was typed and differs from the file, as `--set` items; kinds first: they decide what else there is."""
+        items = [(self._entries[key], text) for key, text in self._typed.items() if key in self._inputs]
+        changed = [(entry, text) for entry, text in items if (text or entry.otherwise) != entry.effective]
+        ordered = sorted(changed, key=lambda item: not item[0].key.endswith(".kind"))
+        return [f"{entry.key}={text or entry.otherwise}" for entry, text in ordered]
+
+    def text(self, key: str) -> str:
+        """What a field shows."""
+        return _text_of(self._inputs[key])
+
+    def set_text(self, key: str, text: str) -> None:
+        """As if a person had typed it."""
+        field = self._inputs[key]
+        if isinstance(field, QComboBox):
+            field.setCurrentText(text)
+            return
+        field.setText(text)
+        field.textEdited.emit(text)
+
+    def fields(self) -> list[str]:
+        """The keys of all fields, in order."""
+        return list(self._inputs)
+
+    def field(self, key: str) -> Input | None:
+        """The line or box of a field; None if the form has no such field."""
+        return self._inputs.get(key)
+
+    def show_problems(self, problems: Sequence[str]) -> None:
+        """Say each problem beside the field that it names."""
+        said: dict[str, list[str]] = {}
+        for problem in problems:
+            key, words = self._named(problem)
+            if key:
+                said.setdefault(key, []).append(words)
+        for key, label in self._problems.items():
+            label.setText("\n".join(said.get(key, [])))
+            label.setVisible(key in said)
+            field = self._inputs.get(key)
+            if field is not None:
+                field.setProperty("wrong", key in said)
+                _restyle(field)
+
+    def concerned(self, problem: str) -> str:
+        """The field that a problem names, or the section; "" if it is none of the form's."""
+        return self._named(problem)[0]
+
+    def _named(self, problem: str) -> tuple[str, str]:
+        """The field a problem names, or what encloses it, and what it says; else the first that its words mention."""
+        for match in _NAMED.finditer(problem):
+            key = match[1]
+            while key and key not in self._problems:
+                key = key.rpartition(".")[0]
+            if key:
+                return key, problem[match.end() :] if key == match[1] else problem[match.start(1) :]
+        mentioned = (match[0] for match in _MENTIONED.finditer(problem) if match[0] in self._problems)
+        return next(mentioned, ""), problem
+
+    def _build(self) -> None:
+        """All rows anew: another kind has other fields."""
+        self._clear()
+        for row, entry in enumerate(entries(self._model, self._shown()) if self._model else ()):
+            self._add(row, entry)
+        self._grid.setRowStretch(self._grid.rowCount(), 1)
+
+    def _shown(self) -> dict[str, Any]:
+        """The file's data with the kinds that were chosen."""
+        data: dict[str, Any] = _copy(self._data)
+        for key, text in self._typed.items():
+            if key.endswith(".kind"):
+                _put(data, key.split("."), text)
+        return data
+
+    def _clear(self) -> None:
+        while (item := self._grid.takeAt(0)) is not None:
+            if (widget := item.widget()) is not None:
+                widget.hide()
+                widget.setParent(None)
+                widget.deleteLater()
+        for row in range(self._grid.rowCount()):
+            self._grid.setRowStretch(row, 0)
+        self._inputs, self._problems = {}, {}
+
+    def _add(self, row: int, entry: Entry) -> None:
+        label = QLabel(entry.name, self)
+        label.setToolTip(entry.about)
+        label.setContentsMargins(14 * entry.depth, 0, 0, 0)
+        label.setObjectName("heading" if entry.heading else "name")
+        self._grid.addWidget(label, 2 * row, 0, Qt.AlignmentFlag.AlignVCenter)
+        problem = QLabel(self)
+        problem.setWordWrap(True)
+        problem.setObjectName("problem")
+        problem.hide()
+        self._problems[entry.key] = problem
+        self._grid.addWidget(problem, 2 * row + 1, 0, 1, 2)
+        if entry.heading:
+            return
+        self._entries.setdefault(entry.key, entry)
+        field = self._made(entry)
+        label.setBuddy(field)
+        self._inputs[entry.key] = field
+        self._grid.addWidget(field, 2 * row, 1)
+
+    def _made(self, entry: Entry) -> Input:
+        text = self._typed.get(entry.key, entry.text)
+        field = _box(entry, text) if entry.choices else _line(entry, text)
+        field.setParent(self)
+        field.setToolTip(f"{entry.about}\n{entry.key}".strip())
+        field.setAccessibleName(entry.key)
+        if isinstance(field, QComboBox):
+            field.currentTextChanged.connect(lambda chosen, key=entry.key: self._edit(key, chosen))
+        else:
+            field.textEdited.connect(lambda typed, key=entry.key: self._edit(key, typed))
+        return field
+
+    def _edit(self, key: str, text: str) -> None:
+        self._typed[key] = text.strip()
+        if key.endswith(".kind"):
+            self._build()
+            self._inputs[key].setFocus()
+        self.edited.emit()
+
+
+def _text_of(field: Input) -> str:
+    return field.currentText() if isinstance(field, QComboBox) else field.text()
+
+
+def _line(entry: Entry, text: str) -> QLineEdit:
+    field = QLineEdit(text)
+    field.setPlaceholderText(f"{entry.otherwise}  (default)" if entry.otherwise else "none")
+    field.setReadOnly(entry.foreign)
+    return field
+
+
+def _box(entry: Entry, text: str) -> Box:
+    field = Box()
+    blocked = QSignalBlocker(field)
+    shown = text or entry.otherwise
+    field.addItems(entry.choices if shown in entry.choices else (shown, *entry.choices))
+    field.setCurrentText(shown)
+    blocked.unblock()
+    field.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    return field
+
+
+def _restyle(widget: QWidget) -> None:
+    """Make the style sheet look at the widget's properties again."""
+    if (style := widget.style()) is not None:
+        style.unpolish(widget)
+        style.polish(widget)
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+def _put(data: Any, parts: list[str], text: str) -> None:
+    for part in parts[:-1]:
+        data = data[int(part)] if isinstance(data, list) else data.setdefault(part, {})
+    data[parts[-1]] = text

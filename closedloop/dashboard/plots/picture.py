@@ -1,0 +1,132 @@
+"""What a stretch of a session is made of: which traces, which marks, in which units. Nothing is drawn here.
+
+The live view and the figure draw the same picture, one in pixels, one on paper.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from closedloop.dashboard.plots.shades import Shade, Shades, look_of
+from closedloop.watching.marks import Marks, Span
+
+Array = npt.NDArray[np.float64]
+
+_MOST_SPANS = {"light": 1200, "withheld": 1200}  # of the rest 300: signs that are wider than a pixel
+_OFF_PX = -9.0  # out of sight, and no further: Qt draws in floats of 32 bits in places
+_UNITS = {"dff": "dF/F", "isosbestic": "dF/F"}
+_NO_CONTROL = "no control light in this stretch (is the 405 nm LED on, and does this rig measure it?)"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What one plot is about.
+
+    Attributes:
+        name: of its trace.
+        title: for people.
+        unit: of its axis.
+        colour: name of a colour of the theme.
+        absent: said where there is nothing to draw.
+    """
+
+    name: str
+    title: str
+    unit: str
+    colour: str
+    absent: str
+
+
+class Look(NamedTuple):
+    """What all plots of one picture share.
+
+    Attributes:
+        since_s, until_s: the time shown.
+        shades: marks by kind, in the plots' own coordinates.
+        hover_s: where the mouse is; None: elsewhere.
+    """
+
+    since_s: float
+    until_s: float
+    shades: Shades
+    hover_s: float | None = None
+
+
+def subjects_of(header: dict[str, Any]) -> tuple[Subject, ...]:
+    """The plots of a session: raw light, the feature and the score, as its protocol names them."""
+    chain = _kinds(header)
+    unit = next((_UNITS[kind] for kind in reversed(chain) if kind in _UNITS), "a.u.")
+    feature = f"feature ({', '.join(chain)})" if chain else "feature"
+    return (
+        Subject("signal", "470 nm signal", "V", "signal", "no readings in this stretch"),
+        Subject("control", "405 nm control", "V", "control", _NO_CONTROL),
+        Subject("feature", feature, unit, "feature", "no feature in this stretch: it is unknown under a veto"),
+        Subject("score", "score", "SD", "score", "no score yet: the detector is warming up"),
+    )
+
+
+class Marker:
+    """Marks as shades. Nothing is looked up again while nothing has happened and the picture stands still."""
+
+    def __init__(self) -> None:
+        self._known: object = None
+        self._shades: dict[str, list[Shade]] = {}
+        self._going_on: list[str] = []
+
+    def shades(self, marks: Marks, look: Look, last_s: float, width: float) -> Shades:
+        """All marks of a stretch, on a plot so wide; what still goes on ends at the newest reading."""
+        newest = marks.happenings(None, 1)
+        known = (id(marks), newest[0].n if newest else None, look.since_s, look.until_s, width)
+        scale = width / max(1e-9, look.until_s - look.since_s)
+        if known != self._known:
+            self._known = known
+            self._shades = {kind: _shades(marks, kind, look.since_s, look.until_s, scale) for kind in marks.kinds}
+            self._going_on = [kind for kind, found in self._shades.items() if found and found[-1].right == math.inf]
+        end = (min(last_s, look.until_s) - look.since_s) * scale
+        ended = {
+            kind: [*self._shades[kind][:-1], self._shades[kind][-1]._replace(right=end)] for kind in self._going_on
+        }
+        return {**self._shades, **ended}
+
+
+def release_at(header: dict[str, Any], marks: Marks, times_s: Array) -> Array:
+    """The lower bound of the hysteresis band at these times, as planned and as changed by hand; nan where unknown."""
+    changes = list(marks.releases)
+    since_s = np.array([-np.inf, *(at_s for at_s, _ in changes)])
+    values: Array = np.array([_release(header), *(value for _, value in changes)])
+    found: Array = values[np.searchsorted(since_s, times_s, side="right") - 1]
+    return found
+
+
+def _kinds(header: dict[str, Any]) -> list[str]:
+    features = (header.get("protocol") or {}).get("features") or ()
+    return [str(feature.get("kind", "?")) for feature in features if isinstance(feature, dict)]
+
+
+def _release(header: dict[str, Any]) -> float:
+    release = ((header.get("protocol") or {}).get("detector") or {}).get("release")
+    return float(release) if isinstance(release, (int, float)) else float("nan")
+
+
+def _shades(marks: Marks, kind: str, since_s: float, until_s: float, scale: float) -> list[Shade]:
+    return [
+        Shade(
+            max(_OFF_PX, (span.since_s - since_s) * scale),
+            math.inf if span.until_s is None else (min(until_s, span.until_s) - since_s) * scale,
+            _label(span),
+        )
+        for span in marks.spans(kind, since_s, until_s, _MOST_SPANS.get(look_of(kind), 300))
+    ]
+
+
+def _label(span: Span) -> str:
+    """Light has its train's number, which the board counts by itself if the trigger line began it."""
+    if span.train is None or span.kind != "light":
+        return span.label
+    decided, comma, rest = span.label.partition(",")
+    return f"{decided} {span.train & 0x7FFFFFFF}{comma}{rest}"
