@@ -33,7 +33,7 @@ import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import latency
 import numpy as np
@@ -48,6 +48,23 @@ from closedloop.simulation import virtual_rig
 
 SIZE = "1366x728"
 SWITCH_S, GUARD_S, SETTLE_S = 3.0, 0.3, 4.0
+
+
+class Form(NamedTuple):
+    """How much of everything."""
+
+    rates_hz: tuple[int, ...]
+    rounds: int  # of the loop, 2.4 s each with readings
+    minutes: int  # on screen while it is repainted
+    pictures: int
+    slices: int  # of memory
+    slice_minutes: int
+    presses: int  # of Esc, in each mode
+
+
+TINY = Form((130,), rounds=3, minutes=1, pictures=5, slices=2, slice_minutes=1, presses=1)
+SHORT = Form((130, 1000), rounds=7, minutes=10, pictures=100, slices=6, slice_minutes=5, presses=2)
+LONG = Form((130, 1000), rounds=60, minutes=60, pictures=300, slices=16, slice_minutes=30, presses=20)
 KINDS = ("loop", "repaint", "memory", "esc")
 RATE_HZ = 1000
 WITHIN_S = 60.0
@@ -87,12 +104,12 @@ class Beside:
             self._window.wait()
 
 
-def loop(*, long: bool) -> dict[str, Any]:
+def loop(form: Form) -> dict[str, Any]:
     """Microseconds from a reading to its command, with a dashboard and without."""
     compiler = shutil.which("cc")
     if compiler is None or sys.platform == "win32":
         return {"skipped": "needs pseudo-terminals and a C compiler called cc (Debian: apt install gcc)"}
-    return {f"{rate} Hz": _loop_at(compiler, rate, 60 if long else 7) for rate in (130, 1000)}
+    return {f"{rate} Hz": _loop_at(compiler, rate, form.rounds) for rate in form.rates_hz}
 
 
 def _loop_at(compiler: str, rate_hz: int, rounds: int) -> dict[str, Any]:
@@ -239,15 +256,14 @@ def following(first: int) -> Iterator[tuple[Any, Any, Appender]]:
             appender.close()
 
 
-def repaint(*, long: bool) -> dict[str, Any]:
+def repaint(form: Form) -> dict[str, Any]:
     """Milliseconds a picture, and how many a second that makes: the last 30 s, and the whole session."""
-    minutes = 60 if long else 10
-    found: dict[str, Any] = {"minutes_on_screen": minutes}
-    with following(minutes * 60 * RATE_HZ) as (page, picture, appender):
+    found: dict[str, Any] = {"minutes_on_screen": form.minutes}
+    with following(form.minutes * 60 * RATE_HZ) as (page, picture, appender):
         for name, span_s in (("last 30 s", 30.0), ("whole session", None)):
             page.plots.timeline.show_span(span_s)
             times_ms = []
-            for _ in range(300 if long else 100):
+            for _ in range(form.pictures):
                 appender.append(33)
                 page.update()
                 began = time.perf_counter()
@@ -258,18 +274,17 @@ def repaint(*, long: bool) -> dict[str, Any]:
     return found
 
 
-def memory(*, long: bool) -> dict[str, Any]:
+def memory(form: Form) -> dict[str, Any]:
     """Memory of this process alone, without files and libraries that others map too (MB), while hours are appended."""
-    slices, minutes = (16, 30) if long else (6, 5)
     used: list[float] = []
-    with following(minutes * 60 * RATE_HZ) as (_, picture, appender):
-        for _ in range(slices):
+    with following(form.slice_minutes * 60 * RATE_HZ) as (_, picture, appender):
+        for _ in range(form.slices):
             used.append(_own_mb())
-            for _ in range(minutes):
+            for _ in range(form.slice_minutes):
                 appender.append(60 * RATE_HZ)
                 for _ in range(4):
                     picture()
-    return {"minutes_a_slice": minutes, "own_mb": used, "last_over_second": round(used[-1] / used[1], 3)}
+    return {"minutes_a_slice": form.slice_minutes, "own_mb": used, "last_over_second": round(used[-1] / used[1], 3)}
 
 
 def _own_mb() -> float:
@@ -317,12 +332,11 @@ class Tap:
             os.close(end)
 
 
-def esc(*, long: bool) -> dict[str, Any]:
+def esc(form: Form) -> dict[str, Any]:
     """Milliseconds from Esc to Dark at the virtual stimulator; each press ends a session of its own."""
     if sys.platform == "win32":
         return {"skipped": "needs pseudo-terminals"}
-    presses = 20 if long else 2
-    return {mode: percentiles(np.array([_press(mode) for _ in range(presses)])) for mode in ESC_MODES}
+    return {mode: percentiles(np.array([_press(mode) for _ in range(form.presses)])) for mode in ESC_MODES}
 
 
 def _press(mode: str) -> float:
@@ -332,12 +346,11 @@ def _press(mode: str) -> float:
     with (
         tempfile.TemporaryDirectory() as name,
         virtual_rig.start(rig.simulation, rate_hz=rig.daq.rate, seed=1) as virtual,
-        _hogs(2 if "cores" in mode else 0),
     ):
         tap = Tap(virtual.stimulator_port)
         try:
             with _session(Path(name), virtual.daq_port, tap.name) as folder:
-                return _pressed(folder, tap, busy="busy" in mode)
+                return _pressed(folder, tap, busy="busy" in mode, hogs=2 if "cores" in mode else 0)
         finally:
             tap.close()
 
@@ -361,7 +374,7 @@ def _session(data: Path, daq_port: str, stimulator_port: str) -> Iterator[Path]:
     log = (data / "log").open("w")
     process = subprocess.Popen([sys.executable, "-m", "closedloop.cli", *command], stdout=log, stderr=log)
     try:
-        _until(lambda: process.poll() is not None or any(data.glob("sub-*/ses-*/control.json")), lambda: None)
+        _until(lambda: process.poll() is not None or any(data.glob("sub-*/ses-*/control.json")), _nap)
         if process.poll() is not None:
             raise RuntimeError((data / "log").read_text())
         yield next(data.glob("sub-*/ses-*"))
@@ -369,6 +382,10 @@ def _session(data: Path, daq_port: str, stimulator_port: str) -> Iterator[Path]:
         process.terminate()
         process.wait()
         log.close()
+
+
+def _nap() -> None:
+    time.sleep(0.02)
 
 
 def _until(condition: Callable[[], object], meanwhile: Callable[[], object]) -> None:
@@ -379,8 +396,8 @@ def _until(condition: Callable[[], object], meanwhile: Callable[[], object]) -> 
         meanwhile()
 
 
-def _pressed(folder: Path, tap: Tap, *, busy: bool) -> float:
-    from PyQt6.QtCore import QCoreApplication, QEvent, Qt, QTimer
+def _pressed(folder: Path, tap: Tap, *, busy: bool, hogs: int) -> float:
+    from PyQt6.QtCore import QCoreApplication, QEvent, QEventLoop, Qt, QTimer
     from PyQt6.QtGui import QKeyEvent
 
     from closedloop.dashboard import app
@@ -392,6 +409,10 @@ def _pressed(folder: Path, tap: Tap, *, busy: bool) -> float:
 
     application = app.make(DARK)
     starter = Starter()
+
+    def live() -> None:
+        application.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents, 20)
+
     window = Window(LayoutMemory(), starter)
     window.resize(*map(int, SIZE.split("x")))
     window.show()
@@ -401,7 +422,7 @@ def _pressed(folder: Path, tap: Tap, *, busy: bool) -> float:
         station.page.plots.timeline.show_span(None)
         redraw.timeout.connect(station.redraw)
         redraw.start(0)
-    _until(lambda: station.state in (State.ARMED, State.LIT), application.processEvents)
+    _until(lambda: station.state in (State.ARMED, State.LIT), live)
     tap.dark_ns.clear()
     pressed_ns: list[int] = []
     key = QKeyEvent(QEvent.Type.KeyPress, Qt.Key.Key_Escape, Qt.KeyboardModifier.NoModifier)
@@ -412,9 +433,10 @@ def _pressed(folder: Path, tap: Tap, *, busy: bool) -> float:
         QCoreApplication.postEvent(window, key)
 
     finger = threading.Thread(target=press)
-    finger.start()
-    _until(lambda: tap.dark_ns, application.processEvents)
-    finger.join()
+    with _hogs(hogs):
+        finger.start()
+        _until(lambda: pressed_ns and tap.dark_ns, live)
+        finger.join()
     redraw.stop()
     window.close()
     starter.close()
@@ -434,6 +456,7 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--long", action="store_true", help="about 30 minutes")
+    parser.add_argument("--tiny", action="store_true", help="to see that it runs; its figures say nothing")
     parser.add_argument("--only", choices=KINDS, action="append", help="one part; may be repeated")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
@@ -442,11 +465,12 @@ def main() -> int:
         write(asked.write)
         return 0
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    result: dict[str, Any] = {"benchmark": "dashboard", "form": "long" if asked.long else "short", "machine": machine()}
+    name, form = ("tiny", TINY) if asked.tiny else ("long", LONG) if asked.long else ("short", SHORT)
+    result: dict[str, Any] = {"benchmark": "dashboard", "form": name, "machine": machine()}
     with tempfile.TemporaryDirectory() as config, contextlib.chdir(config):
         os.environ["CLOSEDLOOP_CONFIG"] = config
         for kind in asked.only or KINDS:
-            result[kind] = globals()[kind](long=asked.long)
+            result[kind] = globals()[kind](form)
     say(result, table(result), as_json=asked.json)
     return 0
 

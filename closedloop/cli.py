@@ -33,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(arguments)
     except SystemExit as leaving:  # argparse has said why
         return int(leaving.code or 0)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in ("SIGTERM", "SIGBREAK"):  # the second is how Windows asks a process to end
+        if number := getattr(signal, name, None):
+            signal.signal(number, signal.default_int_handler)
     try:
         command: Callable[[argparse.Namespace], int] = options.command
         return command(options)

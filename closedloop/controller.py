@@ -3,23 +3,18 @@
 The order within one arrival is the order of its worth: decide, command light, prove to the stimulator that a good
 reading came, and only then write down what happened. Time is given by the caller, so the same controller runs on wall
 time with serial ports and on virtual time with emulated boards.
-
-    WARMING --(first reading fit to act on)--> READY --(nobody has to be waited for)--> ARMING --(board says armed)-->
-    RUNNING --> ENDED
-       RUNNING or ARMING --(a person disarms)--> READY, which only a person leaves again
-       any state --(end, stop, trip, lost device)--> ENDED: dark first, then told why. Nothing leads out of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from closedloop import control, wire
+from closedloop.arming import Arming, Phase
 from closedloop.changes import TEST_PULSE, THRESHOLD
 from closedloop.deliveries import Deliveries
 from closedloop.errors import DeviceError
@@ -33,25 +28,11 @@ from closedloop.train import Refusal
 
 _HEARTBEAT_US = 10_000  # of sample time between heartbeats
 _STALE_NS = 100_000_000  # a reading that comes this much later than the quickest is too old to act on
-_ARMING_NS = 2_000_000_000
 _HEALTH_NS = 250_000_000
 _SILENT_NS = 2_000_000_000
 _SILENT_PERIODS = 20
 _FIT = VALID | WARM
 _REFUSALS = tuple(Refusal)  # by number; quicker than Refusal(number)
-
-
-class Phase(Enum):
-    """Where the session is."""
-
-    WARMING = "warm-up"
-    READY = "ready to arm"
-    ARMING = "arming"
-    RUNNING = "running"
-    ENDED = "ended"
-
-
-_PHASES = tuple(Phase)
 
 
 class Ending(NamedTuple):
@@ -99,7 +80,6 @@ class Controller:
         now_ns: Callable[[], int],
     ) -> None:
         """Take the loop and the lines; `stimulator` is None where the rig has none, and then nothing is ever armed."""
-        self.phase = Phase.WARMING
         self.ending: Ending | None = None
         self.counter = ReadingCounter()
         self.sent_by_board: int | None = None
@@ -112,14 +92,14 @@ class Controller:
         self._log = Logbook(recorder, orders.input_names)
         self._times = Timekeeper(tuple(self._boards), real_time=orders.real_time)
         self._now_ns = now_ns
+        wired = STIMULATOR in self._boards
+        self._arming = Arming(self._log, self._tell, wired=wired, by_hand=orders.by_hand)
         self._deliveries = Deliveries(self._log, self._times, self.counter)
         self._last_reading_ns: int | None = None
         self._next_heartbeat = 0
         self._heartbeat_ns = 0
         self._heard_ns = {DAQ: 0, STIMULATOR: 0}
         self._next_health_ns = 0
-        self._may_arm = not orders.by_hand
-        self._asked_to_arm_ns = 0
         self._silent_ns = max(_SILENT_NS, int(_SILENT_PERIODS / orders.rate_hz * 1e9))
         self._answers: dict[type[Any], Callable[[Any, int], None]] = {
             wire.Started: self._deliveries.on_started,
@@ -208,12 +188,8 @@ class Controller:
         self._last_reading_ns = now_ns
         if self.counter.received == len(readings):
             self._log.event("note", now_ns, 0, reason="first_reading", value=float(self.counter.first_ticks))
-        if self.phase is Phase.WARMING and STIMULATOR in self._boards and (steps["bits"] & _FIT == _FIT).any():
-            self.phase = Phase.READY
-            if self._may_arm:
-                self._arm(now_ns)
-            else:
-                self._log.note("ready", "warm-up is over: waits for a person to arm", now_ns)
+        if (steps["bits"] & _FIT == _FIT).any():
+            self._arming.warm(now_ns)
         duration_us = self._orders.duration_us
         if duration_us is not None and readings["ticks"][-1] >= duration_us:
             self.end("completed", "the duration is over")
@@ -230,17 +206,8 @@ class Controller:
             else:
                 self._on_common(message, STIMULATOR, now_ns)
 
-    def _arm(self, now_ns: int) -> None:
-        self.phase = Phase.ARMING
-        self._asked_to_arm_ns = now_ns
-        self._tell(wire.Arm())
-        self._log.note("arm", "the stimulator is asked to arm", now_ns)
-
     def _on_status(self, status: wire.Status, now_ns: int) -> None:
-        if status.state == wire.State.ARMED and self.phase is Phase.ARMING:
-            self.phase = Phase.RUNNING
-            self._log.note("armed", "the stimulator is armed", now_ns)
-        elif status.state == wire.State.TRIPPED or self.phase is Phase.ARMING:
+        if not self._arming.is_confirmed(status, now_ns):
             self._trip(wire.named(wire.Reason, status.reason), now_ns)
 
     def _on_trip(self, trip: wire.Trip, now_ns: int) -> None:
@@ -262,34 +229,14 @@ class Controller:
             case control.AddNote(text):
                 self._log.note("remark", text, now_ns)
             case control.Arm():
-                self._arm_by_hand(now_ns)
+                self._arming.ask(now_ns)
             case control.Disarm():
-                self._disarm(now_ns)
+                self._arming.disarm(now_ns)
             case control.TestPulse():
                 self._loop.ask_test_pulse()
                 self._log.note(TEST_PULSE, "a test pulse is asked for, by hand", now_ns)
             case control.SetThreshold(threshold, release):
                 self._set_threshold(threshold, release, now_ns)
-
-    def _arm_by_hand(self, now_ns: int) -> None:
-        if STIMULATOR not in self._boards:
-            self._log.note("order_refused", "arm: this rig gives no light", now_ns)
-        elif self.phase is Phase.WARMING:
-            self._may_arm = True
-            self._log.note("arm_asked", "to be armed as soon as warm-up is over", now_ns)
-        elif self.phase is Phase.READY:
-            self._log.note("arm_asked", "armed by hand", now_ns)
-            self._arm(now_ns)
-        else:
-            self._log.note("order_refused", f"arm: the session is {self.phase.value}", now_ns)
-
-    def _disarm(self, now_ns: int) -> None:
-        """No way leads from here to light but a person's Arm."""
-        self._may_arm = False
-        if self.phase in (Phase.ARMING, Phase.RUNNING):
-            self.phase = Phase.READY
-            self._tell(wire.Disarm())
-        self._log.note("disarmed", "disarmed by hand: dark until armed again", now_ns)
 
     def _set_threshold(self, threshold: float, release: float, now_ns: int) -> None:
         if self._orders.by_board:
@@ -333,7 +280,7 @@ class Controller:
         for board, question in self._times.questions(now_ns).items():
             self._tell(question, board)
         self._deliveries.give_up_unanswered(now_ns)
-        if self.phase is Phase.ARMING and now_ns - self._asked_to_arm_ns > _ARMING_NS:
+        if self._arming.is_overdue(now_ns):
             self.end(
                 "device_lost", "the stimulator does not confirm that it is armed; check its cable, and start again"
             )
@@ -355,7 +302,7 @@ class Controller:
             row[f"{board}_residual_us"] = self._times.residual_us.get(board, np.nan)
             row[f"{board}_round_trip_us"] = self._times.round_trip_us.get(board, np.nan)
         row["repeated"], row["outstanding"] = self.counter.repeated, self._deliveries.outstanding
-        row["phase"], row["armed"] = _PHASES.index(self.phase) + 1, self.phase is Phase.RUNNING
+        row["phase"], row["armed"] = self.phase.number, self.phase is Phase.RUNNING
         self._recorder.health(row)
 
     def end(self, how: str, reason: str) -> None:
@@ -363,12 +310,17 @@ class Controller:
         if self.ending is not None:
             return
         self.ending = Ending(how, reason)
-        self.phase = Phase.ENDED
+        self._arming.phase = Phase.ENDED
         try:
             if STIMULATOR in self._boards:
                 self._boards[STIMULATOR].send(wire.Dark())
         except DeviceError as problem:
             self.ending = Ending("device_lost", str(problem))
+
+    @property
+    def phase(self) -> Phase:
+        """Where the session is."""
+        return self._arming.phase
 
     @property
     def outstanding(self) -> int:

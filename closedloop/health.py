@@ -18,7 +18,7 @@ HEALTH = np.dtype(
         ("damaged", "<u4"),  # frames, both lines
         ("repeated", "<u4"),  # readings that came twice
         ("outstanding", "<u4"),  # trains commanded and not over
-        ("phase", "u1"),  # controller.Phase, in its order, from 1
+        ("phase", "u1"),  # arming.Phase.number
         ("armed", "u1"),  # 1: the board said so, and nothing has ended it since
     ],
     align=True,

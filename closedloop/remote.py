@@ -35,7 +35,7 @@ class Remote:
             way = json.loads((self._folder / FILE).read_text())
             self._token = str(way["token"])
             self._socket = socket.create_connection(("127.0.0.1", int(way["port"])), timeout=_CONNECT_S)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, OverflowError, ValueError, KeyError, TypeError):
             return False  # it has not begun, has ended, or the file is still being written
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -83,4 +83,8 @@ class Remote:
             self.close()
             return
         *lines, self._heard = (self._heard + data).split(b"\n")
-        self._problems += [problem for line in lines if (problem := json.loads(line)["problem"])]
+        try:
+            self._problems += [str(problem) for line in lines if (problem := json.loads(line)["problem"])]
+        except (ValueError, KeyError, TypeError):
+            self._problems.append("what answers is not this session: it was killed, and its port is another program's")
+            self.close()

@@ -24,7 +24,7 @@ import numpy as np
 from closedloop import wire
 from closedloop.controller import Controller, Ending, Orders
 from closedloop.engine import Acquisition, Control, EngineProcess, conduct
-from closedloop.errors import ConfigError
+from closedloop.errors import ClosedLoopError, ConfigError
 from closedloop.limits import command, effective
 from closedloop.link import Link
 from closedloop.loop import STEP, TEST, Loop, Steps
@@ -244,8 +244,9 @@ def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, ab
             controller.daq_messages(early, time.monotonic_ns())
             ending = conduct(Acquisition(controller, daq, stimulator), controller, writer.sync, control, folder)
         except Exception as problem:
-            controller.end("failed", f"{type(problem).__name__}: {problem}")
-            writer.close(_outcome(controller, daq, stimulator))
+            failed = Ending("failed", _why(problem))
+            controller.end(*failed)
+            writer.close(_outcome(controller, daq, stimulator, failed))
             raise
         writer.close(_outcome(controller, daq, stimulator))
         return ending
@@ -314,8 +315,16 @@ def _header(
     }
 
 
-def _outcome(controller: Controller, daq: Link, stimulator: Link | None) -> dict[str, Any]:
-    ending = controller.ending or Ending("failed", "")
+def _why(problem: Exception) -> str:
+    """What went wrong: in its own words, or, if it is a fault of this program, with its name."""
+    return str(problem) if isinstance(problem, ClosedLoopError) else f"{type(problem).__name__}: {problem}"
+
+
+def _outcome(
+    controller: Controller, daq: Link, stimulator: Link | None, failed: Ending | None = None
+) -> dict[str, Any]:
+    """How it ended; that it failed counts, even if it was stopped or over before."""
+    ending = failed or controller.ending or Ending("failed", "")
     return {
         "ended": ending.how,
         "reason": ending.reason,

@@ -68,7 +68,7 @@ class SessionLine:
         """Read what is new in the recording, and redraw."""
         if folder != self._folder:
             self._folder = folder
-            self._live.console.print(f"session: {folder}")
+            self._live.console.print(f"session: {folder}", markup=False)
         if self._recording is None:
             self._recording = _opened(folder)
         if self._recording is None:

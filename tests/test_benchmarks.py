@@ -83,3 +83,23 @@ def test_replay_compares_filters_that_compute_the_same() -> None:
 
 def test_hostile_bytes_tell_what_was_forged() -> None:
     assert run("hostile_bytes.py", "--frames", "500")["forged"] == 0
+
+
+@pytest.fixture(scope="module")
+def dashboard() -> dict[str, Any]:
+    if sys.platform == "win32" or shutil.which("cc") is None:
+        pytest.skip("no pseudo-terminals, or no C compiler called cc")
+    return run("dashboard.py", "--tiny", QT_QPA_PLATFORM="offscreen")
+
+
+def test_the_dashboard_is_measured_beside_a_session_and_without(dashboard: dict[str, Any]) -> None:
+    (rate,) = dashboard["loop"].values()
+    assert rate["ended"] == "completed"
+    assert rate["with_us"]["n"] > 0
+    assert rate["without_us"]["n"] > 0
+
+
+def test_repaints_memory_and_esc_of_the_dashboard_have_figures(dashboard: dict[str, Any]) -> None:
+    assert dashboard["repaint"]["whole session"]["a_second"] > 0
+    assert len(dashboard["memory"]["own_mb"]) == 2
+    assert [esc["n"] for esc in dashboard["esc"].values()] == [1, 1, 1]

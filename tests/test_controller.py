@@ -6,7 +6,7 @@ from plans import noise, plan, readings, with_events
 from virtual_session import VirtualSession
 
 from closedloop import framing, limits, wire
-from closedloop.controller import Phase
+from closedloop.arming import Phase
 from closedloop.policies.on_board import OnBoard
 from closedloop.policies.sham import Sham
 from closedloop.train import Train

@@ -229,6 +229,8 @@ def test_a_tripped_session_takes_back_what_was_half_pressed(controls, qtbot, ses
 
     assert not controls.arm.is_asking
     assert controls.arm.text() == "The session is over"
+    assert controls.said.text() == f"TRIPPED: {session.watch.status.reason}"
+    assert controls.note.isHidden()
     qtbot.mouseClick(controls.arm, Qt.MouseButton.LeftButton)
     assert controls.orders == []
 

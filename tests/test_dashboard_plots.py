@@ -378,6 +378,18 @@ def test_inputs_are_discovered_and_have_lanes(qtbot, watch) -> None:
     assert colour_at(plots, picture, "input:chamber", 42.5) == DARK.panel
 
 
+def test_a_tile_shows_signal_score_and_light_alone_and_the_whole_comes_back(qtbot, watch) -> None:
+    plots = shown(qtbot, Plots(), watch, 480, 230)
+    plots.set_compact(True)
+    plots.show_watch(watch)
+    assert [row.subject.name for row in plots._rows if row.plot.isVisible()] == ["signal", "score"]
+    assert not any(lane.startswith("input:") for lane in plots._lanes.lanes)
+    plots.set_compact(False)
+    plots.show_watch(watch)
+    assert all(row.plot.isVisible() for row in plots._rows)
+    assert any(lane.startswith("input:") for lane in plots._lanes.lanes)
+
+
 def test_a_kind_of_decision_nobody_knew_is_named_in_the_key(qtbot, watch) -> None:
     plots = shown(qtbot, Plots(), watch)
     assert look_of("blue_moon") == "withheld"

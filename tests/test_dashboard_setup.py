@@ -229,7 +229,7 @@ def test_a_mistake_is_said_in_the_words_of_check_and_beside_its_field(page, caps
     concerned = [page.form.concerned(problem) for problem in page.problems]
     assert all(concerned)
     assert all(beside(page, where) for where in concerned)
-    assert shown_problems(page) == [f"✕ {problem}" for problem in page.problems]
+    assert shown_problems(page) == [f"✕ {problem.removeprefix('--set: ')}" for problem in page.problems]
     assert not page.start.isEnabled()
     assert "problem" in page.why_not.text()
 
@@ -465,3 +465,17 @@ print(json.dumps([len(heard.buffer), page.problems]))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
 
     assert json.loads(done.stdout) == [0, []]
+
+
+def test_a_wrong_subject_is_marked_named_as_on_the_page_and_led_to(page, qtbot):
+    page.subject.setText("M 17")
+    page.check_now()
+
+    (shown,) = shown_problems(page)
+    assert shown.startswith("✕ Subject: ")
+    assert page.subject.property("wrong")
+    page.problem_list.itemActivated.emit(page.problem_list.item(0))
+    qtbot.waitUntil(page.subject.hasFocus)
+    page.subject.setText("M17")
+    page.check_now()
+    assert not page.subject.property("wrong")

@@ -211,6 +211,19 @@ def test_a_broken_off_session_gets_a_fair_chance_before_it_is_called_so(tmp_path
     assert stages == [Stage.RUNNING, Stage.RUNNING, Stage.BROKEN_OFF, Stage.BROKEN_OFF]
 
 
+def test_a_table_that_is_just_being_made_is_waited_for_and_one_left_behind_is_said(tmp_path) -> None:
+    (tmp_path / "readings.table").touch()
+    follower = Follower(tmp_path)
+    for _ in range(10):
+        follower.turn()
+    assert follower.stage is Stage.WAITING
+    assert "lost" not in follower.problem
+    for _ in range(100):
+        follower.turn()
+    assert follower.stage is Stage.UNREADABLE
+    assert "never began" in follower.problem
+
+
 def test_a_session_whose_end_is_being_written_is_not_called_broken_off(tmp_path) -> None:
     with running(tmp_path / "ses"):
         follower = Follower(tmp_path / "ses")
@@ -625,7 +638,7 @@ def test_inputs_are_spans_also_when_high_from_the_beginning() -> None:
         (
             {"kind": "command", "value": 85.0, "train": 12},
             "command",
-            "train 12 commanded, 85 µs after its reading came",
+            "train 12 commanded, 85 µs after its reading",
         ),
         (
             {"kind": "light_on", "value": 1300.0, "train": 12},

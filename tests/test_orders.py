@@ -19,9 +19,10 @@ from plans import NANO_UNITS, RATE_HZ, noise, plan, readings, with_events
 from virtual_session import VirtualSession
 
 from closedloop import control, framing, wire
+from closedloop.arming import Phase
 from closedloop.changes import changes_in, rerun
 from closedloop.control import AddNote, Arm, Disarm, Order, SetThreshold, Stop, line_of, order_of
-from closedloop.controller import Controller, Orders, Phase
+from closedloop.controller import Controller, Orders
 from closedloop.door import FILE, Door
 from closedloop.engine import Acquisition
 from closedloop.link import Link

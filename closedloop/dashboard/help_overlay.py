@@ -6,11 +6,13 @@ from collections.abc import Iterable
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QAction, QMouseEvent
-from PyQt6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from closedloop.dashboard.theme import Theme
 
 Keys = tuple[tuple[str, str], ...]  # the key, and what it does
+
+_LEFT_FREE_PX = 156
 
 STOP: Keys = (
     ("Esc", "dark at once, and end the sessions on screen"),
@@ -37,10 +39,14 @@ WINDOW: Keys = (
     ("Ctrl+W", "close this rig's tab; its session goes on"),
     ("Ctrl+Q", "close the window; sessions go on"),
 )
+IN_PLOTS: Keys = (
+    ("← →, Page ↑ ↓", "move, from within the plots"),
+    ("Home, End", "to the beginning; to the newest reading"),
+)
 
 
 class HelpOverlay(QFrame):
-    """Lies over the whole window while it is shown; a click puts it away.
+    """Lies over the window while it is shown, below its state; a click puts it away.
 
     Args:
         theme: its colours.
@@ -53,22 +59,22 @@ class HelpOverlay(QFrame):
         self.setObjectName("help")
         first, second = QVBoxLayout(), QVBoxLayout()
         first.addLayout(_group("Stop", STOP))
-        first.addSpacing(16)
+        first.addSpacing(10)
         first.addLayout(_group("Light", LIGHT))
         first.addStretch(1)
         second.addLayout(_group("Window", WINDOW))
         second.addStretch(1)
         columns = QHBoxLayout()
-        columns.setSpacing(36)
-        columns.addLayout(first, 1)
-        columns.addLayout(second, 1)
+        columns.setSpacing(28)
+        columns.addLayout(first, 5)
+        columns.addLayout(second, 6)
         if plots:
             third = QVBoxLayout()
-            third.addLayout(_group("Plots", plots))
+            third.addLayout(_group("Plots", plots + IN_PLOTS))
             third.addStretch(1)
-            columns.addLayout(third, 1)
+            columns.addLayout(third, 7)
         outer = QVBoxLayout(self)
-        outer.setContentsMargins(32, 24, 32, 24)
+        outer.setContentsMargins(32, 14, 32, 10)
         outer.addLayout(columns, 1)
         last = QLabel("F1 or a click puts this sheet away")
         last.setProperty("dim", True)
@@ -77,7 +83,7 @@ class HelpOverlay(QFrame):
         self.hide()
 
     def toggle(self) -> None:
-        """Show it over all of its parent, or put it away."""
+        """Show it, or put it away."""
         if self.isVisible():
             self.hide()
             return
@@ -86,10 +92,10 @@ class HelpOverlay(QFrame):
         self.raise_()
 
     def cover(self) -> None:
-        """Be as large as the parent."""
+        """Be as wide as the parent; tabs, state and the red button stay in sight."""
         parent = self.parentWidget()
         if parent is not None:
-            self.setGeometry(parent.rect())
+            self.setGeometry(parent.rect().adjusted(0, _LEFT_FREE_PX, 0, 0))
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
@@ -108,15 +114,20 @@ class HelpOverlay(QFrame):
 
 def keys_of(actions: Iterable[QAction]) -> Keys:
     """What a list of actions says of itself."""
-    return tuple((" or ".join(key.toString() for key in action.shortcuts()), action.text()) for action in actions)
+    return tuple((" or ".join(key.toString() for key in action.shortcuts()), _low(action.text())) for action in actions)
+
+
+def _low(words: str) -> str:
+    return words[:1].lower() + words[1:]
 
 
 def _group(title: str, keys: Keys) -> QVBoxLayout:
     head = QLabel(title)
     head.setProperty("head", True)
+    head.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
     grid = QGridLayout()
     grid.setHorizontalSpacing(18)
-    grid.setVerticalSpacing(8)
+    grid.setVerticalSpacing(6)
     for row, (key, what) in enumerate(keys):
         name = QLabel(key)
         name.setProperty("key", True)
@@ -126,7 +137,8 @@ def _group(title: str, keys: Keys) -> QVBoxLayout:
         grid.addWidget(words, row, 1, Qt.AlignmentFlag.AlignTop)
     grid.setColumnStretch(1, 1)
     column = QVBoxLayout()
+    column.setSpacing(4)
     column.addWidget(head)
-    column.addSpacing(6)
     column.addLayout(grid)
+    column.addStretch(1)
     return column

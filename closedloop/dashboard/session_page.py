@@ -109,7 +109,7 @@ class SessionPage(QWidget):
         self.tabs.currentChanged.connect(self._mind_keys)
         self.controls.asked.connect(self.asked)
         self.controls.cursor_moved.connect(self.preview.set_cursor)
-        self.preview.pointed.connect(self.controls.threshold.setValue)
+        self.preview.pointed.connect(self.controls.point_at)
         self.events.jumped.connect(self.plots.jump)
 
     @property
@@ -153,7 +153,7 @@ class SessionPage(QWidget):
     def set_compact(self, compact: bool) -> None:
         """As a tile: strip and plots alone; the red button beside the plots, for the strip needs all the width."""
         self.column.setVisible(not compact)
-        self.plots.timeline.setVisible(not compact)
+        self.plots.set_compact(compact)
         self.plots.setMinimumHeight(_TILE_PLOTS_PX if compact else 0)
         self.red.set_compact(compact)
         if compact != self._is_compact:

@@ -5,6 +5,7 @@ Each turn of its timer does one small thing (read, plots, strip, one other panel
 
 from __future__ import annotations
 
+import gc
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -203,6 +204,7 @@ class Station(QWidget):
         """The end of this station: no timer, no socket, no process of its own is left."""
         self._timer.stop()
         self.close_session()
+        gc.unfreeze()  # what was kept from collection may be collected now: plots hold on to each other
 
     def set_compact(self, compact: bool) -> None:
         """As a tile, without the column of panels; or whole."""
@@ -283,8 +285,13 @@ class Station(QWidget):
         yield from self.page.steps(watch)
 
     def _read(self) -> None:
-        if self.watch is not None:
-            self.watch.turn(time.monotonic_ns())
+        if self.watch is None:
+            return
+        was_loading = self.watch.loaded < 1
+        self.watch.turn(time.monotonic_ns())
+        if was_loading and self.watch.loaded == 1:
+            gc.collect()
+            gc.freeze()  # what is here stays: a later collection, which Esc might wait for, need not go through it
 
     def _look(self) -> None:
         """Process, recording, door."""

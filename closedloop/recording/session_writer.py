@@ -95,7 +95,7 @@ class RecordingWriter:
             table.sync()
         self._events.sync()
         if self._reserve.released:
-            raise RecordingError(f"{self.folder}: the disk is full; its reserve lasts to end the session")
+            raise RecordingError(f"{self.folder}: the disk is full; make space, then start a new session")
 
     def close(self, summary: Mapping[str, Any]) -> None:
         """Ends the recording. Closing again does nothing.

@@ -104,7 +104,8 @@ class Follower:
         if self._recording is None:
             return 0.0
         part = self._rows_read / self._rows_there if self._rows_there else 1.0
-        waiting = not self._tail.at_end or len(self._events) or len(self._health)
+        unread = not self._tail.at_end and not self._beside.get("events")
+        waiting = unread or len(self._events) or len(self._health)
         return min(part, 0.99) if waiting else part
 
     def turn(self, most_rows: int = 20_000) -> Fresh:
@@ -164,7 +165,7 @@ class Follower:
     def _is_headless(self) -> bool:
         """Whether there is a table that nobody writes: a session makes its table first, and then its header."""
         table = self.folder / files.TABLE
-        if not table.is_file() or TableReader(table).being_written:
+        if not table.is_file() or _is_written(table):
             self._looks_without_writer = 0
             return False
         self._looks_without_writer += 1
@@ -283,6 +284,14 @@ def _rows_of_health(rows: Rows, folder: Path) -> Rows:
 def _lacking(dtype: np.dtype[np.void], *wanted: np.dtype[np.void]) -> str:
     there = set(dtype.names or ())
     return ", ".join(name for one in wanted for name in one.names or () if name not in there)
+
+
+def _is_written(table: Path) -> bool:
+    """Whether somebody writes it now; without its first page it is just being made, or was left behind."""
+    try:
+        return TableReader(table).being_written
+    except RecordingError:
+        return False
 
 
 def _why_not_begun(folder: Path) -> str:

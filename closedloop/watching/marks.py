@@ -282,7 +282,7 @@ class Marks:
         return "decision", f"{_plain(name)} decided, {_named(event.train)}"
 
     def _command(self, event: Event) -> tuple[str, str]:
-        after = "" if event.value is None else f", {_time(event.value)} after its reading came"
+        after = "" if event.value is None else f", {_time(event.value)} after its reading"
         return "command", f"{_named(event.train)} commanded{after}"
 
     def _light_on(self, event: Event) -> tuple[str, str]:

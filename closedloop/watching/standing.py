@@ -62,9 +62,9 @@ _STATE_OF_ENDING = {
     "device_lost": State.DEVICE_LOST,
 }
 _WORDS_OF_STATE = {
-    State.READY: "warm-up is over: arm when the animal and the room are ready",
+    State.READY: "warm-up is over: arm when animal and room are ready",
     State.ARMING: "the stimulator is asked to arm",
-    State.ARMED: "light is given when the protocol decides, within the limits",
+    State.ARMED: "light is given when the protocol decides",
 }
 
 

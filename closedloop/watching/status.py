@@ -89,8 +89,7 @@ _VETOES = {
     Refusal.NO_SIGNAL: "nothing but noise so far: is the fibre connected, and are the LEDs on?",
 }
 _TRIPS = {
-    Reason.LEASE_EXPIRED: "no heartbeat came in time, so the stimulator went dark by itself: look at the DAQ's cable "
-    "and at what keeps this computer busy",
+    Reason.LEASE_EXPIRED: "no heartbeat came in time: check the DAQ's cable and what else this computer does",
     Reason.INTERLOCK_OPEN: "the interlock is open: look at lid, key and stop button",
     Reason.NOT_ARMED: "the stimulator did not let itself be armed: look at its interlock and supply",
     Reason.LIMITS_UNSET: "the stimulator knows no limits: it restarted; look at its supply",

@@ -88,6 +88,9 @@ class Watch:
         if summary is not None and self.loaded == 1.0 and not self._ended:
             self._ended = changed = True
             self.tallies.end(summary)
+            self.marks.end()
+        elif self.follower.stage is Stage.BROKEN_OFF and changed:
+            self.marks.end()
         return changed
 
     def _begin(self, header: dict[str, Any]) -> None:

@@ -325,6 +325,7 @@ class Controls(Panel):
     def _begin(self, watch: Watch) -> None:
         """Another session: nothing of the last one holds."""
         self._folder, self._version, self._newest_n = watch, -1, -1
+        self._state = None
         self._pulse_after_n, self._pulse_train = None, None
         self._in_force = Bounds(math.nan, math.nan)
         self._will_arm = None
@@ -442,6 +443,10 @@ class Controls(Panel):
         for field in (self.threshold, self.release, *self._steps):
             field.setEnabled(bool(header) and not _is_on_board(header))
         self.note.setEnabled(running)
+        self.note.setVisible(state not in _OVER)
+        if state in _OVER and self._state not in _OVER:
+            self.say(f"{state.value}: {status.reason}" if status.reason else state.value)
+        self._state = state
         self._show_apply()
 
     def _show_apply(self) -> None:

@@ -226,7 +226,7 @@ class Form(QWidget):
             field = self._inputs.get(key)
             if field is not None:
                 field.setProperty("wrong", key in said)
-                _restyle(field)
+                restyle(field)
 
     def concerned(self, problem: str) -> str:
         """The field that a problem names, or the section; "" if it is none of the form's."""
@@ -331,7 +331,7 @@ def _box(entry: Entry, text: str) -> Box:
     return field
 
 
-def _restyle(widget: QWidget) -> None:
+def restyle(widget: QWidget) -> None:
     """Make the style sheet look at the widget's properties again."""
     if (style := widget.style()) is not None:
         style.unpolish(widget)

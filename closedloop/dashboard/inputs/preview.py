@@ -111,7 +111,8 @@ class Preview(Panel):
         self._tell()
 
     def stop(self) -> None:
-        """Let go of the session: no process is left."""
+        """Let go of the session: no process is left, and no question goes out by itself."""
+        self._timer.stop()
         process, self._process, self._out = self._process, None, None
         if process is None:
             return
@@ -160,10 +161,10 @@ class Preview(Panel):
 
     def _next(self) -> Setting | None:
         """The setting whose answer is wanted most; None if all that are wanted are there and new enough."""
-        for setting in (self._cursor, self._in_force):
-            if setting is not None and setting[1] <= setting[0] and self._is_old(setting):
-                return setting
-        return None
+        wanted = [setting for setting in (self._cursor, self._in_force) if setting is not None]
+        due = [setting for setting in wanted if setting[1] <= setting[0] and self._is_old(setting)]
+        unknown = (setting for setting in due if setting not in self._answers)
+        return next(unknown, due[0] if due else None)
 
     def _is_old(self, setting: Setting) -> bool:
         answer = self._answers.get(setting)

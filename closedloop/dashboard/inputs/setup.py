@@ -36,7 +36,7 @@ from PyQt6.QtWidgets import (
 
 from closedloop.analysis import budget
 from closedloop.dashboard import style
-from closedloop.dashboard.inputs.form import Box, Form
+from closedloop.dashboard.inputs.form import Box, Form, restyle
 from closedloop.dashboard.theme import DARK, Theme
 from closedloop.errors import ConfigError
 from closedloop.model import Quantity, Seconds
@@ -48,6 +48,7 @@ from closedloop.yaml_tree import read
 CHECK_AFTER_MS = 250
 LEAST_FREE_BYTES = 500_000_000
 DATA_FOLDER = "closedloop-data"
+_LABELS = {"--set: ": "", "--subject": "Subject", "--duration": "Duration", "--seed": "Seed", "--out": "Data folder"}
 _MINDED = ("warning", "REFUSED", "verdict")
 _SUBJECT = re.compile(r"[A-Za-z0-9]{1,64}")
 _YAML = "YAML files (*.yaml *.yml);;All files (*)"
@@ -160,6 +161,9 @@ class Setup(QWidget):
         problems += found.refusals if found else ()
         self.problems = list(dict.fromkeys(problems))
         self.form.show_problems(self.problems)
+        for name, field in self._own_fields().items():
+            field.setProperty("wrong", any(problem.startswith(name) for problem in self.problems))
+            restyle(field)
         self._show(found, protocol, rig)
         self._show_start()
         self.checked.emit()
@@ -335,7 +339,7 @@ class Setup(QWidget):
 
     def _list_problems(self) -> None:
         tried = [f"✕ the last try: {said}" for said in self._said if said not in self.problems]
-        shown = [*(f"✕ {problem}" for problem in self.problems), *tried] or ["✓ none"]
+        shown = [*(f"✕ {_plain(problem)}" for problem in self.problems), *tried] or ["✓ none"]
         if shown != [self._listed(row) for row in range(self.problem_list.count())]:
             self.problem_list.clear()
             self.problem_list.addItems(shown)
@@ -352,10 +356,15 @@ class Setup(QWidget):
     def _lead_to(self, item: QListWidgetItem) -> None:
         """The keyboard to the field that a problem names."""
         key = self.form.concerned(item.text().removeprefix("✕ "))
-        field = self.form.field(key)
+        own = (field for name, field in self._own_fields().items() if item.text().startswith(f"✕ {_plain(name)}"))
+        field = next(own, None) or self.form.field(key)
         if field is not None:
             field.setFocus()
             self._page.ensureWidgetVisible(field)
+
+    def _own_fields(self) -> dict[str, QWidget]:
+        """The session's own settings, by the names that problems give them."""
+        return {"--subject:": self.subject, "--duration:": self.duration, "--seed:": self.seed, "--out:": self.out}
 
     def _show_start(self) -> None:
         count = len(self.problems)
@@ -445,6 +454,14 @@ def _duration_problems(text: str) -> Iterator[str]:
             yield f"--duration: must be longer than nothing (got {text}); write for example 20s"
     except ValueError as error:
         yield f"--duration: {error}"
+
+
+def _plain(problem: str) -> str:
+    """As it reads beside the fields, and not on a command line."""
+    for option, label in _LABELS.items():
+        if problem.startswith(option):
+            return label + problem.removeprefix(option)
+    return problem
 
 
 def _nearest(folder: Path) -> Path:

@@ -28,7 +28,7 @@ class PlotKey(QWidget):
         self._said = ""
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.timeout.connect(lambda: self.say(""))
+        self._timer.timeout.connect(self.hush)  # no lambda: it would outlive the widget
         self.setFixedHeight(_HEIGHT_PX)
 
     def set_theme(self, theme: Theme) -> None:
@@ -55,6 +55,10 @@ class PlotKey(QWidget):
         self._said = words
         self._timer.start(_SAID_MS) if words else self._timer.stop()
         self.update()
+
+    def hush(self) -> None:
+        """No news."""
+        self.say("")
 
     def paintEvent(self, a0: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
         """Called by Qt."""

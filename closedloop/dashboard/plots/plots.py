@@ -27,6 +27,7 @@ from closedloop.watching.follower import Stage
 from closedloop.watching.watch import Watch
 
 _PANS = {Qt.Key.Key_Left: -0.1, Qt.Key.Key_Right: 0.1, Qt.Key.Key_PageUp: -0.9, Qt.Key.Key_PageDown: 0.9}
+_IN_TILE = ("signal", "score")
 _EMPTY = {
     Stage.WAITING: "Waiting for the session to begin.\nIt begins when the boards have answered.",
     Stage.RUNNING: "Waiting for the first reading.\nIf none comes: is the photometry board plugged in, its LEDs on?",
@@ -48,6 +49,7 @@ class Plots(Panel):
         super().__init__(theme, parent)
         self.timeline = TimelineBar(theme, self)
         self._watch: Watch | None = None
+        self._is_compact = False
         self._shown: object = None
         self._mouse: QPointF | None = None
         self._header: dict[str, Any] | None = None
@@ -90,6 +92,16 @@ class Plots(Panel):
         self._empty.setStyleSheet(
             f"background: {theme.panel}; color: {theme.text}; font-size: {theme.number_px}px; padding: 16px;"
         )
+
+    def set_compact(self, compact: bool) -> None:
+        """For a tile: signal, score and light alone, for more would be too low to be read."""
+        if compact == self._is_compact:
+            return
+        self._is_compact = compact
+        self._shown = self._header = None
+        self.timeline.setVisible(not compact)
+        for row in self._rows:
+            row.plot.setVisible(not compact or row.subject.name in _IN_TILE)
 
     def jump(self, at_s: float) -> None:
         """Stand still around a moment; `EventsList.jumped` goes here."""
@@ -210,7 +222,7 @@ class Plots(Panel):
         self._header = watch.header
         for row, subject in zip(self._rows, subjects_of(watch.header), strict=True):
             row.set_subject(subject)
-        self._lanes.set_inputs(tuple(watch.marks.input_names))
+        self._lanes.set_inputs(() if self._is_compact else tuple(watch.marks.input_names))
         self._fit_lanes()
 
     def resizeEvent(self, a0: QResizeEvent | None) -> None:  # noqa: N802 - Qt's name
@@ -236,7 +248,7 @@ class Plots(Panel):
         shades = self._marker.shades(watch.marks, look, watch.traces.last_s, width)
         look = look._replace(shades=shades)
         strip = strip_of(self.theme, shades, width)
-        for row in self._rows:
+        for row in (row for row in self._rows if row.plot.isVisible()):
             row.draw(watch.traces, look, strip, lambda times_s: release_at(watch.header, watch.marks, times_s))
         kinds = tuple(watch.marks.kinds)
         self._lanes.draw(look, is_dark=watch.traces.rows > 0 and not _asked_for_light(kinds))

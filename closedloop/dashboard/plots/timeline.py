@@ -175,7 +175,7 @@ class TimelineBar(QWidget):
             f"TimelineBar {{ background: {theme.ground}; }}"
             f"QPushButton {{ background: {theme.panel}; color: {theme.text}; border: 1px solid {theme.line};"
             f" border-radius: 4px; padding: 0 8px; font-size: {theme.font_px + 2}px; }}"
-            f"QPushButton:checked {{ border: 2px solid {theme.text}; font-weight: bold; }}"
+            f"QPushButton:checked {{ border: 3px solid {theme.text}; padding: 0 6px; }}"
             f"QPushButton:focus {{ border: 2px dotted {theme.text}; }}"
             f"QLabel {{ color: {theme.text}; font-size: {theme.font_px + 1}px; }}"
             f"QScrollBar {{ background: {theme.panel}; height: 22px; border: 1px solid {theme.line}; }}"

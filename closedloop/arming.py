@@ -1,0 +1,103 @@
+"""Whether light may be given at all: when the board is asked to arm, and who has to say so. Nothing here gives light.
+
+WARMING --(first reading fit to act on)--> READY --(nobody has to be waited for)--> ARMING --(board says armed)-->
+RUNNING
+RUNNING or ARMING --(a person disarms)--> READY, which only a person leaves again
+any state --(the session ends)--> ENDED, which nothing leaves
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from closedloop import wire
+from closedloop.logbook import Logbook
+
+_ANSWER_NS = 2_000_000_000
+
+
+class Phase(Enum):
+    """Where the session is."""
+
+    WARMING = "warm-up"
+    READY = "ready to arm"
+    ARMING = "arming"
+    RUNNING = "running"
+    ENDED = "ended"
+
+    @property
+    def number(self) -> int:
+        """As it stands in the table of health."""
+        return list(Phase).index(self) + 1
+
+
+class Arming:
+    """The phase of one session.
+
+    Args:
+        log: where every step is written down.
+        tell: writes a message to the stimulator.
+        wired: whether there is a stimulator; without one nothing is ever armed.
+        by_hand: whether a person has to say so.
+
+    Attributes:
+        phase: where the session is.
+    """
+
+    def __init__(self, log: Logbook, tell: Callable[[wire.Message], None], *, wired: bool, by_hand: bool) -> None:
+        self.phase = Phase.WARMING
+        self._log = log
+        self._tell = tell
+        self._wired = wired
+        self._may_arm = not by_hand
+        self._asked_ns = 0
+
+    def warm(self, now_ns: int) -> None:
+        """A reading is fit to act on."""
+        if self.phase is not Phase.WARMING or not self._wired:
+            return
+        self.phase = Phase.READY
+        if self._may_arm:
+            self._arm(now_ns)
+        else:
+            self._log.note("ready", "warm-up is over: waits for a person to arm", now_ns)
+
+    def ask(self, now_ns: int) -> None:
+        """A person arms."""
+        if not self._wired:
+            self._log.note("order_refused", "arm: this rig gives no light", now_ns)
+        elif self.phase is Phase.WARMING:
+            self._may_arm = True
+            self._log.note("arm_asked", "to be armed as soon as warm-up is over", now_ns)
+        elif self.phase is Phase.READY:
+            self._log.note("arm_asked", "armed by hand", now_ns)
+            self._arm(now_ns)
+        else:
+            self._log.note("order_refused", f"arm: the session is {self.phase.value}", now_ns)
+
+    def disarm(self, now_ns: int) -> None:
+        """A person disarms; no way leads from here to light but a person's `ask`."""
+        self._may_arm = False
+        if self.phase in (Phase.ARMING, Phase.RUNNING):
+            self.phase = Phase.READY
+            self._tell(wire.Disarm())
+        self._log.note("disarmed", "disarmed by hand: dark until armed again", now_ns)
+
+    def is_confirmed(self, status: wire.Status, now_ns: int) -> bool:
+        """Take the board's word; False if it is tripped, or does not arm though asked."""
+        if status.state == wire.State.ARMED and self.phase is Phase.ARMING:
+            self.phase = Phase.RUNNING
+            self._log.note("armed", "the stimulator is armed", now_ns)
+            return True
+        return status.state != wire.State.TRIPPED and self.phase is not Phase.ARMING
+
+    def is_overdue(self, now_ns: int) -> bool:
+        """Whether the board was asked to arm, and has not answered for too long."""
+        return self.phase is Phase.ARMING and now_ns - self._asked_ns > _ANSWER_NS
+
+    def _arm(self, now_ns: int) -> None:
+        self.phase = Phase.ARMING
+        self._asked_ns = now_ns
+        self._tell(wire.Arm())
+        self._log.note("arm", "the stimulator is asked to arm", now_ns)
