@@ -9,7 +9,7 @@ any state --(the session ends)--> ENDED, which nothing leaves
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
+from enum import IntEnum
 
 from closedloop import wire
 from closedloop.logbook import Logbook
@@ -17,19 +17,28 @@ from closedloop.logbook import Logbook
 _ANSWER_NS = 2_000_000_000
 
 
-class Phase(Enum):
-    """Where the session is."""
+class Phase(IntEnum):
+    """Where the session is, as rows of health number it."""
 
-    WARMING = "warm-up"
-    READY = "ready to arm"
-    ARMING = "arming"
-    RUNNING = "running"
-    ENDED = "ended"
+    WARMING = 1
+    READY = 2
+    ARMING = 3
+    RUNNING = 4
+    ENDED = 5
 
     @property
-    def number(self) -> int:
-        """As it stands in the table of health."""
-        return list(Phase).index(self) + 1
+    def words(self) -> str:
+        """For people."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Phase.WARMING: "in warm-up",
+    Phase.READY: "ready to arm",
+    Phase.ARMING: "being armed",
+    Phase.RUNNING: "armed",
+    Phase.ENDED: "over",
+}
 
 
 class Arming:
@@ -74,7 +83,7 @@ class Arming:
             self._log.note("arm_asked", "armed by hand", now_ns)
             self._arm(now_ns)
         else:
-            self._log.note("order_refused", f"arm: the session is {self.phase.value}", now_ns)
+            self._log.note("order_refused", f"arm: the session is {self.phase.words} already", now_ns)
 
     def disarm(self, now_ns: int) -> None:
         """A person disarms; no way leads from here to light but a person's `ask`."""

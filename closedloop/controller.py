@@ -302,7 +302,7 @@ class Controller:
             row[f"{board}_residual_us"] = self._times.residual_us.get(board, np.nan)
             row[f"{board}_round_trip_us"] = self._times.round_trip_us.get(board, np.nan)
         row["repeated"], row["outstanding"] = self.counter.repeated, self._deliveries.outstanding
-        row["phase"], row["armed"] = self.phase.number, self.phase is Phase.RUNNING
+        row["phase"], row["armed"] = self.phase, self.phase is Phase.RUNNING
         self._recorder.health(row)
 
     def end(self, how: str, reason: str) -> None:

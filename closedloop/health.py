@@ -18,7 +18,7 @@ HEALTH = np.dtype(
         ("damaged", "<u4"),  # frames, both lines
         ("repeated", "<u4"),  # readings that came twice
         ("outstanding", "<u4"),  # trains commanded and not over
-        ("phase", "u1"),  # arming.Phase.number
+        ("phase", "u1"),  # arming.Phase
         ("armed", "u1"),  # 1: the board said so, and nothing has ended it since
     ],
     align=True,

@@ -15,7 +15,9 @@ from pytestqt.qtbot import QtBot
 
 from closedloop import control
 from closedloop.control import AddNote, Arm, Disarm, SetThreshold, line_of, order_of
-from closedloop.dashboard.inputs.controls import BOUNCE_S, CONFIRM_S, TICK_MS, Controls, train_words
+from closedloop.dashboard.inputs.arm_button import BOUNCE_S, CONFIRM_S, TICK_MS
+from closedloop.dashboard.inputs.controls import Controls
+from closedloop.dashboard.inputs.header_words import train_words
 from closedloop.dashboard.style import GLOVE_PX
 from closedloop.dashboard.theme import THEMES
 from closedloop.health import HEALTH

@@ -19,9 +19,11 @@ from pytestqt.qtbot import QtBot
 from sessions import command
 
 from closedloop import cli
-from closedloop.dashboard.inputs import setup as setup_file
-from closedloop.dashboard.inputs.form import Form, entries
-from closedloop.dashboard.inputs.setup import LaunchRequest, Setup
+from closedloop.dashboard.inputs import run_problems
+from closedloop.dashboard.inputs.entries import entries
+from closedloop.dashboard.inputs.form import Form
+from closedloop.dashboard.inputs.launch_request import LaunchRequest
+from closedloop.dashboard.inputs.setup import Setup
 from closedloop.dashboard.theme import THEMES
 from closedloop.model import kinds
 from closedloop.protocol import Protocol, load_protocol
@@ -297,7 +299,7 @@ def test_a_data_folder_that_is_a_file_or_full_is_said(page, tmp_path, monkeypatc
     assert "is a file" in page.problems[0]
 
     page.out.setText(str(tmp_path / "data"))
-    monkeypatch.setattr(setup_file, "LEAST_FREE_BYTES", 1 << 62)
+    monkeypatch.setattr(run_problems, "LEAST_FREE_BYTES", 1 << 62)
     page.check_now()
     assert "make space or choose another data folder" in page.problems[0]
 

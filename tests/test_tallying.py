@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from closedloop.arming import Phase
 from closedloop.health import HEALTH
 from closedloop.loop import RESTARTED, STEP, VALID, WARM
 from closedloop.optics import Warmth, warmed
@@ -17,7 +18,6 @@ from closedloop.recording import Recording, RecordingWriter, create, row_dtype
 from closedloop.train import Refusal
 from closedloop.watching import averages, rates
 from closedloop.watching.dose import Pulses
-from closedloop.watching.standing import Phase
 from closedloop.watching.status import State, trip_words, veto_words
 from closedloop.watching.tallies import Histogram
 from closedloop.watching.watch import Watch
@@ -162,7 +162,7 @@ STANDS = {
     "ready, with a veto": (lambda s: s.record(6, veto=VETO).health(Phase.READY), State.VETOED, "fibre plugged in"),
     "arming": (lambda s: s.record(6).health(Phase.ARMING), State.ARMING, "asked to arm"),
     "arming without health": (lambda s: s.record(6).tell("note", reason="arm"), State.ARMING, "asked to arm"),
-    "armed": (lambda s: s.record(6).health(Phase.ARMED), State.ARMED, "light is given when"),
+    "armed": (lambda s: s.record(6).health(Phase.RUNNING), State.ARMED, "light is given when"),
     "armed without health": (
         lambda s: s.record(6).tell("note", reason="arm").tell("note", reason="armed"),
         State.ARMED,
@@ -179,7 +179,7 @@ STANDS = {
         "arm when",
     ),
     "armed, learning anew": (
-        lambda s: s.record(6).record(0.01, bits=RESTARTED).record(1, bits=0).health(Phase.ARMED),
+        lambda s: s.record(6).record(0.01, bits=RESTARTED).record(1, bits=0).health(Phase.RUNNING),
         State.ARMED,
         "4 s left",
     ),
@@ -188,38 +188,38 @@ STANDS = {
         State.READY,
         "arm when",
     ),
-    "armed, with a veto": (lambda s: s.record(6, veto=VETO).health(Phase.ARMED), State.VETOED, "fibre plugged in"),
+    "armed, with a veto": (lambda s: s.record(6, veto=VETO).health(Phase.RUNNING), State.VETOED, "fibre plugged in"),
     "light without its end": (
-        lambda s: s.record(6).health(Phase.ARMED).tell("light_on", train=3, value=1.0),
+        lambda s: s.record(6).health(Phase.RUNNING).tell("light_on", train=3, value=1.0),
         State.LIT,
         "train 3",
     ),
     "light before a veto": (
-        lambda s: s.record(6, veto=VETO).health(Phase.ARMED).tell("light_on", train=3, value=1.0),
+        lambda s: s.record(6, veto=VETO).health(Phase.RUNNING).tell("light_on", train=3, value=1.0),
         State.LIT,
         "train 3",
     ),
     "light of the trigger line": (
-        lambda s: s.record(6).health(Phase.ARMED).tell("light_on", train=2**31 + 1, reason="on_board"),
+        lambda s: s.record(6).health(Phase.RUNNING).tell("light_on", train=2**31 + 1, reason="on_board"),
         State.LIT,
         "trigger line",
     ),
     "light that is over": (
-        lambda s: s.record(6).health(Phase.ARMED).train(3, 4.0),
+        lambda s: s.record(6).health(Phase.RUNNING).train(3, 4.0),
         State.ARMED,
         "light is given when",
     ),
     "light too short to be seen": (
-        lambda s: s.record(6).health(Phase.ARMED).train(3, 5.9, off_s=5.91),
+        lambda s: s.record(6).health(Phase.RUNNING).train(3, 5.9, off_s=5.91),
         State.LIT,
         "train 3",
     ),
     "light whose end was never told": (
-        lambda s: s.record(6).health(Phase.ARMED).tell("light_on", 3.0, train=3, value=1.0),
+        lambda s: s.record(6).health(Phase.RUNNING).tell("light_on", 3.0, train=3, value=1.0),
         State.ARMED,
         "light is given when",
     ),
-    "the copy of the light": (lambda s: s.record(6, flags=8).health(Phase.ARMED), State.LIT, "output high"),
+    "the copy of the light": (lambda s: s.record(6, flags=8).health(Phase.RUNNING), State.LIT, "output high"),
     "light while not armed": (lambda s: s.record(6, flags=8).health(Phase.READY), State.LIT, "it is not armed"),
     "a trip before the end": (
         lambda s: s.record(6).tell("trip", reason="interlock_open"),
@@ -277,14 +277,14 @@ def test_in_warm_up_it_is_said_whether_arming_follows_by_itself(scene):
 
 
 def test_only_a_board_that_said_so_is_armed(scene):
-    armed = scene().record(6, veto=VETO).health(Phase.ARMED)
+    armed = scene().record(6, veto=VETO).health(Phase.RUNNING)
     assert armed.watch().status.is_armed
     assert not armed.tell("trip", reason="interlock_open").watch().status.is_armed
     assert not armed.end("tripped").watch().status.is_armed
 
 
 def test_an_engine_that_died_is_broken_off_and_does_not_record(scene):
-    one = scene().record(6).health(Phase.ARMED)
+    one = scene().record(6).health(Phase.RUNNING)
     one.writer.close({})
     (one.folder / "summary.json").unlink()
     status = one.watch().status
@@ -334,7 +334,7 @@ def test_the_daq_is_judged_by_the_age_of_its_last_reading(scene, after_s, state)
 
 @pytest.mark.parametrize(("after_s", "state"), [(0.0, "ok"), (2.4, "ok"), (3.0, "late"), (6.0, "silent")])
 def test_the_stimulator_is_judged_by_its_answers_to_the_clock(scene, after_s, state):
-    status = scene().record(6).health(Phase.ARMED).watch(after_s).status
+    status = scene().record(6).health(Phase.RUNNING).watch(after_s).status
     assert status.stimulator.state == state
 
 
@@ -345,7 +345,7 @@ def test_a_slow_recording_is_late_by_its_own_period(scene):
 
 def test_a_stimulator_that_nobody_told_of_is_neither_well_nor_lost(scene):
     assert scene().record(6).watch().status.stimulator.state == "none"
-    assert scene().record(6).health(Phase.ARMED, stimulator_heard_ns=0).watch().status.stimulator.state == "none"
+    assert scene().record(6).health(Phase.RUNNING, stimulator_heard_ns=0).watch().status.stimulator.state == "none"
 
 
 @pytest.mark.parametrize(
@@ -363,20 +363,20 @@ def test_the_board_that_the_reason_names_is_lost(scene, reason, daq, stimulator)
 
 
 def test_the_clock_of_another_boot_makes_no_ages(scene):
-    ended = scene().record(6).health(Phase.ARMED).end()
+    ended = scene().record(6).health(Phase.RUNNING).end()
     for now_ns in (0, 10**18):
         status = look(Watch(ended.folder), now_ns).status
         assert (status.daq.state, status.stimulator.state) == ("ended", "ended")
         assert status.heartbeat_age_s is None
         assert status.free_s is None
-    running = scene().record(6).health(Phase.ARMED)
+    running = scene().record(6).health(Phase.RUNNING)
     status = look(Watch(running.folder), 0).status
     assert status.daq.state == "ok"
     assert status.heartbeat_age_s == pytest.approx(0.01)
 
 
 def test_the_heartbeats_age_rests_while_all_is_well_and_grows_when_the_engine_hangs(scene):
-    one = scene().record(6).health(Phase.ARMED)
+    one = scene().record(6).health(Phase.RUNNING)
     watch = Watch(one.folder)
     well = [look(watch, one.now_ns + ms * 1_000_000).status.heartbeat_age_s for ms in (0, 20, 120, 249)]
     assert well == pytest.approx([0.01] * 4)
@@ -384,7 +384,7 @@ def test_the_heartbeats_age_rests_while_all_is_well_and_grows_when_the_engine_ha
 
 
 def test_the_heartbeats_age_grows_when_readings_stop_and_the_engine_does_not(scene):
-    one = scene().record(6).health(Phase.ARMED, host_ns=STARTED_NS + 9_000_000_000)
+    one = scene().record(6).health(Phase.RUNNING, host_ns=STARTED_NS + 9_000_000_000)
     age_s = look(Watch(one.folder), STARTED_NS + 9_010_000_000).status.heartbeat_age_s
     assert age_s == pytest.approx(9 - 5.99 + 0.01)
 
@@ -696,7 +696,7 @@ def test_watching_in_pieces_says_the_same_as_looking_at_the_whole(scene):
     one = scene().health(Phase.WARMING)
     watch = Watch(one.folder)
     for number in range(1, 8):
-        one.record(10, signal_lit=1000 + 50 * number, inputs=number % 2).health(Phase.ARMED)
+        one.record(10, signal_lit=1000 + 50 * number, inputs=number % 2).health(Phase.RUNNING)
         one.tell("detection", 10 * number - 5, train=number, value=6.0).train(number, 10.0 * number - 5)
         watch.turn(one.now_ns, most_rows=300)
     one.end()
@@ -736,7 +736,7 @@ def test_a_session_that_began_while_it_was_watched_is_taken_up(scene, tmp_path):
 
 
 def test_while_an_old_part_is_read_the_past_is_not_shown_as_now(scene):
-    one = scene().record(6).health(Phase.ARMED).record(60).health(Phase.READY)
+    one = scene().record(6).health(Phase.RUNNING).record(60).health(Phase.READY)
     watch = Watch(one.folder)
     watch.turn(one.now_ns, most_rows=700)
     assert watch.status.state is State.STARTING

@@ -123,10 +123,10 @@ def _place(window: Window, options: argparse.Namespace, memory: LayoutMemory) ->
     if options.size:
         window.resize(*options.size)
         window.show()
-    elif memory.geometry is not None and window.restoreGeometry(memory.geometry):
-        window.show()
     elif options.screenshot:
         window.resize(1366, 728)
+        window.show()
+    elif memory.geometry is not None and window.restoreGeometry(memory.geometry):
         window.show()
     else:
         window.showMaximized()

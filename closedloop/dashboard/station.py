@@ -15,7 +15,8 @@ from PyQt6.QtCore import Qt, QTimer, pyqtSignal
 from PyQt6.QtWidgets import QLabel, QStackedLayout, QVBoxLayout, QWidget
 
 from closedloop.control import Order, Stop
-from closedloop.dashboard.inputs.setup import LaunchRequest, Setup
+from closedloop.dashboard.inputs.launch_request import LaunchRequest
+from closedloop.dashboard.inputs.setup import Setup
 from closedloop.dashboard.launch import Launched, Starter
 from closedloop.dashboard.session_page import SessionPage
 from closedloop.dashboard.theme import DARK, Theme

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import math
 import shutil
-from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
+from closedloop.arming import Phase
 from closedloop.deliveries import ON_BOARD
 from closedloop.loop import RESTARTED, WARM
 from closedloop.model import Quantity, Seconds
@@ -41,20 +41,10 @@ _LOW_S, _LOW_BYTES = 1800.0, 500_000_000
 _AND_EVENTS = 1.1  # events and health beside the readings
 
 
-class Phase(IntEnum):
-    """The controller's phase, as rows of health number it."""
-
-    WARMING = 1
-    READY = 2
-    ARMING = 3
-    ARMED = 4
-    ENDED = 5
-
-
 _CATCHING_UP = "reading what was recorded so far"
-_PHASE_OF_NOTE = {"ready": Phase.READY, "disarmed": Phase.READY, "arm": Phase.ARMING, "armed": Phase.ARMED}
+_PHASE_OF_NOTE = {"ready": Phase.READY, "disarmed": Phase.READY, "arm": Phase.ARMING, "armed": Phase.RUNNING}
 _WILL_ARM = {"arm_asked": True, "disarmed": False}  # as soon as warm-up is over
-_STATE_OF_PHASE = {Phase.READY: State.READY, Phase.ARMING: State.ARMING, Phase.ARMED: State.ARMED}
+_STATE_OF_PHASE = {Phase.READY: State.READY, Phase.ARMING: State.ARMING, Phase.RUNNING: State.ARMED}
 _STATE_OF_ENDING = {
     "completed": State.COMPLETED,
     "stopped": State.STOPPED,
@@ -143,7 +133,7 @@ class Standing:
             stimulator=self._stimulator(look) if self._wired else None,
             heartbeat_age_s=self._heartbeat_age_s(look),
             disk_low=low,
-            is_armed=running and look.caught_up and self._phase is Phase.ARMED and self._trip is None,
+            is_armed=running and look.caught_up and self._phase is Phase.RUNNING and self._trip is None,
         )
 
     # What is remembered
@@ -217,7 +207,7 @@ class Standing:
 
     def _unknown_light(self) -> str:
         said = "the readings show the stimulator's output high"
-        return said if self._phase is Phase.ARMED else f"{said}, and it is not armed: look at the light source"
+        return said if self._phase is Phase.RUNNING else f"{said}, and it is not armed: look at the light source"
 
     def _without_light(self, veto: int) -> tuple[State, str]:
         warm = bool(self._row["bits"] & WARM)

@@ -7,142 +7,21 @@ items, in the words of `closedloop check`; `show_problems` puts each beside the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from collections.abc import Sequence
+from typing import Any
 
-from pydantic.fields import FieldInfo
 from PyQt6.QtCore import QSignalBlocker, Qt, pyqtSignal
 from PyQt6.QtGui import QWheelEvent
 from PyQt6.QtWidgets import QComboBox, QGridLayout, QLabel, QLineEdit, QSizePolicy, QWidget
 
-from closedloop.model import Model, OneOf, Quantity, kinds
+from closedloop.dashboard.inputs.entries import Entry, entries
+from closedloop.dashboard.inputs.tone import restyle
+from closedloop.model import Model
 
 Input = QLineEdit | QComboBox
 
 _NAMED = re.compile(r"(?:^|: )([A-Za-z_][\w.]*): ")
 _MENTIONED = re.compile(r"[a-z_]+(?:\.[a-z_0-9]+)+")
-_HIDDEN = {"version"}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One row of the form.
-
-    Attributes:
-        key: as after `--set`, such as "detector.threshold".
-        depth: 0 for a field of the file itself.
-        text: as written in the file; "" where it is absent.
-        otherwise: what holds where nothing is written.
-        choices: all that may be chosen; empty if anything may be written.
-        about: what it is, for people.
-        heading: whether it only heads the rows below it.
-        foreign: whether the file has it and the model does not know it.
-    """
-
-    key: str
-    depth: int
-    text: str = ""
-    otherwise: str = ""
-    choices: tuple[str, ...] = ()
-    about: str = ""
-    heading: bool = False
-    foreign: bool = False
-
-    @property
-    def effective(self) -> str:
-        """What holds without any edit."""
-        return self.text or self.otherwise
-
-    @property
-    def name(self) -> str:
-        """As people say it: "warm up"; items of a list are counted from 1."""
-        *before, last = self.key.split(".")
-        return f"{before[-1].rstrip('s')} {int(last) + 1}" if last.isdecimal() else last.replace("_", " ")
-
-
-def entries(model: type[Model], data: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[Entry]:
-    """The rows for a model and what a file says of it, in the model's order; a part's `kind` comes first."""
-    names = sorted(model.model_fields, key=lambda name: name != "kind")
-    for name in names:
-        if name not in _HIDDEN:
-            yield from _of_field(model.model_fields[name], data.get(name), f"{prefix}{name}", depth)
-    for name in data:
-        if name not in model.model_fields:
-            yield Entry(f"{prefix}{name}", depth, _written(data[name]), foreign=True, about="Not known here.")
-
-
-def _of_field(info: FieldInfo, value: Any, key: str, depth: int) -> Iterator[Entry]:
-    about = info.description or ""
-    if (family := _first(info, OneOf)) is not None:
-        yield from _of_parts(family, value, key, depth, about)
-    elif (model := _model_in(info.annotation)) is not None:
-        yield Entry(key, depth, about=about, heading=True)
-        yield from entries(model, value if isinstance(value, dict) else {}, f"{key}.", depth + 1)
-    else:
-        otherwise = _default(info)
-        yield Entry(key, depth, _written(value), otherwise, _choices(info, otherwise), about)
-
-
-def _of_parts(family: OneOf, value: Any, key: str, depth: int, about: str) -> Iterator[Entry]:
-    """A part, or a chain of them, each with the fields of its kind."""
-    if isinstance(value, list):
-        for at, item in enumerate(value):
-            yield from _of_parts(family, item, f"{key}.{at}", depth, about)
-        return
-    known = kinds(family.package)
-    written = value if isinstance(value, dict) else {}
-    kind = str(written.get("kind") or "")
-    yield Entry(key, depth, about=about, heading=True)
-    chosen = f"Which of the {family.package.rpartition('.')[2]}."
-    yield Entry(f"{key}.kind", depth + 1, kind, "", tuple(known), chosen)
-    if kind in known:
-        rows = entries(known[kind], written, f"{key}.", depth + 1)
-        yield from (row for row in rows if row.key != f"{key}.kind")
-
-
-def _inside(annotation: Any) -> Iterator[Any]:
-    yield annotation
-    yield from getattr(annotation, "__metadata__", ())
-    for argument in get_args(annotation):
-        yield from _inside(argument)
-
-
-def _first(info: FieldInfo, kind: type[Any]) -> Any:
-    found = [*info.metadata, *_inside(info.annotation)]
-    return next((one for one in found if isinstance(one, kind)), None)
-
-
-def _model_in(annotation: Any) -> type[Model] | None:
-    models = (one for one in _inside(annotation) if isinstance(one, type) and issubclass(one, Model))
-    return next(models, None)
-
-
-def _choices(info: FieldInfo, otherwise: str) -> tuple[str, ...]:
-    literals = [one for one in _inside(info.annotation) if get_origin(one) is Literal]
-    named = tuple(str(choice) for one in literals for choice in get_args(one))
-    named = named or (("true", "false") if info.annotation is bool else ())
-    return named if not named or otherwise else ("", *named)
-
-
-def _default(info: FieldInfo) -> str:
-    if info.is_required() or info.default is None or info.default_factory is not None:
-        return ""
-    quantity = _first(info, Quantity)
-    return str(quantity.text(info.default)) if quantity is not None else _written(info.default)
-
-
-def _written(value: Any) -> str:
-    """A plain value as it stands in YAML."""
-    if value is None or value == ():
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(_written(item) for item in value)}]"
-    return " ".join(str(value).split())
 
 
 class Box(QComboBox):
@@ -329,13 +208,6 @@ def _box(entry: Entry, text: str) -> Box:
     field.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     return field
-
-
-def restyle(widget: QWidget) -> None:
-    """Make the style sheet look at the widget's properties again."""
-    if (style := widget.style()) is not None:
-        style.unpolish(widget)
-        style.polish(widget)
 
 
 def _copy(value: Any) -> Any:

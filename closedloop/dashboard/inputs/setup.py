@@ -6,85 +6,31 @@ outcome is a `LaunchRequest`, which is a command line.
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TypeVar
 
-from PyQt6.QtCore import QSignalBlocker, Qt, QTimer, pyqtSignal
+from PyQt6.QtCore import Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import QKeySequence, QShortcut
-from PyQt6.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QListWidget,
-    QListWidgetItem,
-    QPushButton,
-    QScrollArea,
-    QSplitter,
-    QTextEdit,
-    QVBoxLayout,
-    QWidget,
-)
+from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
 from closedloop.analysis import budget
 from closedloop.dashboard import style
-from closedloop.dashboard.inputs.form import Box, Form, restyle
+from closedloop.dashboard.inputs.budget_view import BudgetView
+from closedloop.dashboard.inputs.form import Form
+from closedloop.dashboard.inputs.launch_request import LaunchRequest
+from closedloop.dashboard.inputs.problem_list import ProblemList
+from closedloop.dashboard.inputs.run_fields import RunFields
 from closedloop.dashboard.theme import DARK, Theme
 from closedloop.errors import ConfigError
-from closedloop.model import Quantity, Seconds
 from closedloop.protocol import Protocol, load_protocol
-from closedloop.rig import Rig, load_rig
-from closedloop.yaml_file import known, resolve
+from closedloop.rig import load_rig
+from closedloop.yaml_file import resolve
 from closedloop.yaml_tree import read
 
 CHECK_AFTER_MS = 250
-LEAST_FREE_BYTES = 500_000_000
-DATA_FOLDER = "closedloop-data"
-_LABELS = {"--set: ": "", "--subject": "Subject", "--duration": "Duration", "--seed": "Seed", "--out": "Data folder"}
-_MINDED = ("warning", "REFUSED", "verdict")
-_SUBJECT = re.compile(r"[A-Za-z0-9]{1,64}")
-_YAML = "YAML files (*.yaml *.yml);;All files (*)"
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class LaunchRequest:
-    """What a person asks to be run, as on the command line.
-
-    Attributes:
-        protocol: a bare name or a path.
-        rig: likewise.
-        subject: the animal; None for the folder's default.
-        out: the data folder.
-        duration: with its unit; None for the protocol's own.
-        seed: of everything random; None to have one drawn.
-        overrides: `--set` items.
-    """
-
-    protocol: str
-    rig: str
-    out: Path
-    subject: str | None = None
-    duration: str | None = None
-    seed: int | None = None
-    overrides: tuple[str, ...] = ()
-
-    def arguments(self) -> list[str]:
-        """The command line after `closedloop`."""
-        given = {"--rig": self.rig, "--out": self.out, "--subject": self.subject}
-        given |= {"--duration": self.duration, "--seed": self.seed}
-        options = [f"{name}={value}" for name, value in given.items() if value is not None]
-        changed = [f"--set={item}" for item in self.overrides]
-        return ["run", self.protocol, *options, *changed, "--headless"]
 
 
 class Setup(QWidget):
@@ -104,7 +50,6 @@ class Setup(QWidget):
         super().__init__(parent)
         self.problems: list[str] = []
         self.theme = theme
-        self.form = Form()
         self._blocked = ""
         self._said: list[str] = []
         self._filled_from: tuple[Path, int] | None = None
@@ -120,16 +65,7 @@ class Setup(QWidget):
 
     def request(self) -> LaunchRequest:
         """What stands on the page now, right or wrong."""
-        seed = self.seed.text().strip()
-        return LaunchRequest(
-            protocol=self.protocol.currentText().strip(),
-            rig=self.rig.currentText().strip(),
-            out=Path(self.out.text().strip() or DATA_FOLDER).expanduser(),
-            subject=self.subject.text().strip() or None,
-            duration=self.duration.text().strip() or None,
-            seed=int(seed) if _is_seed(seed) else None,
-            overrides=tuple(self.form.overrides()),
-        )
+        return self._run.request(self.form.overrides())
 
     def choose(self, protocol: str = "", rig: str = "") -> None:
         """Show another protocol or rig: a bare name or a path."""
@@ -157,14 +93,16 @@ class Setup(QWidget):
         protocol = _tried(lambda: load_protocol(asked.protocol, asked.overrides), problems)
         rig = _tried(lambda: load_rig(asked.rig), problems)
         found = budget.budget(protocol, rig) if protocol and rig else None
-        problems += self._run_problems(asked)
+        problems += self._run.problems()
         problems += found.refusals if found else ()
         self.problems = list(dict.fromkeys(problems))
-        self.form.show_problems(self.problems)
-        for name, field in self._own_fields().items():
-            field.setProperty("wrong", any(problem.startswith(name) for problem in self.problems))
-            restyle(field)
-        self._show(found, protocol, rig)
+        if found:
+            self.budget_text.show_budget(found, self.theme)
+        else:
+            loaded = (("protocol", protocol), ("rig", rig))
+            self.budget_text.show_unknown([name for name, model in loaded if model is None])
+        self._show_problems()
+        self._run.show_free()
         self._show_start()
         self.checked.emit()
 
@@ -179,35 +117,21 @@ class Setup(QWidget):
             f'QLineEdit[wrong="true"], QComboBox[wrong="true"] {{ border: 2px solid {theme.danger}; }}'
             f"#caption, #free {{ color: {theme.dim}; }}"
         )
-        self._colour_problems()
+        self.problem_list.set_theme(theme)
 
     def _make_inputs(self) -> None:
-        self.protocol = _names("protocols", "demo")
-        self.rig = _names("rigs", "simulated")
-        self.subject = _line("test", "The animal: 1 to 64 letters and digits.")
-        self.out = _line(DATA_FOLDER, "Folder that the recording goes into; made if need be.")
-        self.duration = _line("the protocol's", "Sample time to run for, such as 20 min; empty for the protocol's.")
-        self.seed = _line("drawn", "Of everything random; empty to have one drawn. It is recorded.")
-        self.subject.textEdited.connect(self._edited)
-        for box in (self.protocol, self.rig):
-            box.currentTextChanged.connect(self._edited)
-        for line in (self.out, self.duration, self.seed):
-            line.textEdited.connect(self._edited)
+        self.form = Form()
+        self._run = run = RunFields()
+        self.protocol, self.rig, self.out = run.protocol, run.rig, run.out
+        self.subject, self.duration, self.seed = run.subject, run.duration, run.seed
+        run.edited.connect(self._edited)
         self.form.edited.connect(self._edited)
 
     def _make_outputs(self) -> None:
         self._title = QLabel("New session")
-        self.budget_text = QTextEdit()
-        self.budget_text.setReadOnly(True)
-        self.budget_text.setAccessibleName("Light budget")
-        self.problem_list = QListWidget()
-        self.problem_list.setWordWrap(True)
-        self.problem_list.setAccessibleName("Problems")
-        self.problem_list.setToolTip("Enter or a click leads to the field")
-        self.problem_list.itemActivated.connect(self._lead_to)
-        self.problem_list.itemClicked.connect(self._lead_to)
-        self.free = QLabel()
-        self.free.setObjectName("free")
+        self.budget_text = BudgetView()
+        self.problem_list = ProblemList()
+        self.problem_list.chosen.connect(self._lead_to)
         self.start = QPushButton("&Start session")
         self.start.setMinimumHeight(60)
         self.start.setProperty("tone", "good")
@@ -234,7 +158,7 @@ class Setup(QWidget):
         left = QWidget()
         column = QVBoxLayout(left)
         column.setContentsMargins(0, 0, 6, 0)
-        column.addLayout(self._pickers())
+        column.addWidget(self._run)
         column.addWidget(_caption("The protocol's fields. A change holds for this session alone, and is recorded."))
         self._page = QScrollArea()
         self._page.setWidgetResizable(True)
@@ -242,34 +166,6 @@ class Setup(QWidget):
         self._page.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         column.addWidget(self._page, 1)
         return left
-
-    def _pickers(self) -> QGridLayout:
-        grid = QGridLayout()
-        grid.setColumnStretch(1, 1)
-        grid.setColumnStretch(4, 1)
-        self._pick(grid, 0, "&Protocol", self.protocol, lambda: self._open_file(self.protocol))
-        self._pick(grid, 1, "&Rig", self.rig, lambda: self._open_file(self.rig))
-        self._pick(grid, 2, "Data &folder", self.out, self._open_folder)
-        for row, (name, line) in enumerate(
-            (("S&ubject", self.subject), ("Duratio&n", self.duration), ("S&eed", self.seed))
-        ):
-            label = QLabel(name)
-            label.setBuddy(line)
-            grid.addWidget(label, row, 3)
-            grid.addWidget(line, row, 4)
-        grid.addWidget(self.free, 3, 0, 1, 5)
-        return grid
-
-    def _pick(self, grid: QGridLayout, row: int, name: str, field: QWidget, browse: Callable[[], None]) -> None:
-        label = QLabel(name)
-        label.setBuddy(field)
-        button = QPushButton("Open…")
-        button.setStyleSheet("min-height: 28px;")
-        button.setAccessibleName(f"Open {name.replace('&', '').lower()}")
-        button.clicked.connect(lambda _: browse())
-        grid.addWidget(label, row, 0)
-        grid.addWidget(field, row, 1)
-        grid.addWidget(button, row, 2)
 
     def _right(self) -> QWidget:
         right = QWidget()
@@ -285,20 +181,9 @@ class Setup(QWidget):
         column.addLayout(row)
         return right
 
-    def _edited(self, *_: object) -> None:
+    def _edited(self) -> None:
         self._said = []
         self._timer.start()
-
-    def _open_file(self, box: QComboBox) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Open a file", box.currentText(), _YAML)
-        if name:
-            box.setCurrentText(name)
-
-    def _open_folder(self) -> None:
-        name = QFileDialog.getExistingDirectory(self, "Folder for recordings", self.out.text())
-        if name:
-            self.out.setText(name)
-            self._edited()
 
     def _fill_form(self) -> None:
         """The form anew, if it is another file, or the file was changed."""
@@ -317,54 +202,18 @@ class Setup(QWidget):
         else:
             self.form.clear()
 
-    def _run_problems(self, asked: LaunchRequest) -> Iterator[str]:
-        """What is wrong with the session's own settings."""
-        if asked.duration is not None:
-            yield from _duration_problems(asked.duration)
-        seed = self.seed.text().strip()
-        if seed and not _is_seed(seed):
-            yield f"--seed: must be a whole number from 0 on (got {seed}); leave it empty to have one drawn"
-        if asked.subject and not _SUBJECT.fullmatch(asked.subject):
-            said = "1 to 64 letters and digits (A-Z, a-z, 0-9), nothing else"
-            yield f"--subject: {said} (got '{asked.subject}'); write for example 'M17'"
-        yield from _folder_problems(asked.out)
+    def _show_problems(self) -> None:
+        """In the list, and beside or around the fields that they name."""
+        self.form.show_problems(self.problems)
+        self._run.show_problems(self.problems)
+        self.problem_list.show_problems(self.problems, self._said, self.theme)
 
-    def _show(self, found: budget.Budget | None, protocol: Protocol | None, rig: Rig | None) -> None:
-        wrong = [name for name, loaded in (("protocol", protocol), ("rig", rig)) if loaded is None]
-        said = f"Not known yet: the {' and the '.join(wrong)} cannot be loaded; see the problems below."
-        _set_html(self.budget_text, _table(budget.lines(found), self.theme) if found else said)
-        self._list_problems()
-        free = _free_bytes(self.request().out)
-        self.free.setText("" if free is None else f"{free / 1e9:.1f} GB free on the disk of the data folder")
-
-    def _list_problems(self) -> None:
-        tried = [f"✕ the last try: {said}" for said in self._said if said not in self.problems]
-        shown = [*(f"✕ {_plain(problem)}" for problem in self.problems), *tried] or ["✓ none"]
-        if shown != [self._listed(row) for row in range(self.problem_list.count())]:
-            self.problem_list.clear()
-            self.problem_list.addItems(shown)
-        self._colour_problems()
-
-    def _colour_problems(self) -> None:
-        colour = self.theme.danger if self.problems or self._said else self.theme.good
-        self.problem_list.setStyleSheet(f"QListWidget::item {{ color: {colour}; padding: 3px; }}")
-
-    def _listed(self, row: int) -> str:
-        item = self.problem_list.item(row)
-        return item.text() if item else ""
-
-    def _lead_to(self, item: QListWidgetItem) -> None:
+    def _lead_to(self, problem: str) -> None:
         """The keyboard to the field that a problem names."""
-        key = self.form.concerned(item.text().removeprefix("✕ "))
-        own = (field for name, field in self._own_fields().items() if item.text().startswith(f"✕ {_plain(name)}"))
-        field = next(own, None) or self.form.field(key)
+        field = self._run.concerned(problem) or self.form.field(self.form.concerned(problem))
         if field is not None:
             field.setFocus()
             self._page.ensureWidgetVisible(field)
-
-    def _own_fields(self) -> dict[str, QWidget]:
-        """The session's own settings, by the names that problems give them."""
-        return {"--subject:": self.subject, "--duration:": self.duration, "--seed:": self.seed, "--out:": self.out}
 
     def _show_start(self) -> None:
         count = len(self.problems)
@@ -381,58 +230,11 @@ class Setup(QWidget):
             self.start_asked.emit(self.request())
 
 
-def _names(folder: str, first: str) -> Box:
-    box = Box()
-    box.setEditable(True)
-    box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-    names = known(folder)
-    blocked = QSignalBlocker(box)
-    box.addItems(names)
-    box.setCurrentText(first if first in names else "")
-    blocked.unblock()
-    box.setToolTip("A bare name from the list, or the path of a file")
-    box.setAccessibleName(folder.removesuffix("s"))
-    box.setMinimumContentsLength(12)
-    return box
-
-
-def _line(otherwise: str, about: str) -> QLineEdit:
-    line = QLineEdit()
-    line.setPlaceholderText(otherwise)
-    line.setToolTip(about)
-    return line
-
-
 def _caption(text: str) -> QLabel:
     label = QLabel(text)
     label.setObjectName("caption")
     label.setWordWrap(True)
     return label
-
-
-def _set_html(field: QTextEdit, html: str) -> None:
-    """Only if it is another text: the place that was scrolled to stays."""
-    if field.property("shown") != html:
-        field.setProperty("shown", html)
-        field.setHtml(html)
-
-
-def _table(lines: list[str], theme: Theme) -> str:
-    """The budget's aligned lines as a table, which wraps and needs no special font; what to mind comes first."""
-    rows: list[tuple[str, str, bool]] = []
-    for line in lines[1:]:
-        *name, text = re.split(r"\s{2,}", line.strip(), maxsplit=1)
-        minded = name[0] in _MINDED if name else rows[-1][2]
-        rows.append(("".join(name), text, minded))
-    rows.sort(key=lambda row: not row[2])
-    cells = ["".join(_cells(name, text, theme)) for name, text, _ in rows]
-    return f"<b>{escape(lines[0])}</b><table cellpadding='1'>{''.join(cells)}</table>"
-
-
-def _cells(name: str, text: str, theme: Theme) -> Iterator[str]:
-    colour = {"warning": theme.warn, "REFUSED": theme.danger, "verdict": theme.good}.get(name, theme.text)
-    yield f"<tr><td style='color: {theme.dim}; padding-right: 12px; white-space: nowrap'>{escape(name)}</td>"
-    yield f"<td style='color: {colour}'>{escape(text)}</td></tr>"
 
 
 def _tried(load: Callable[[], T], problems: list[str]) -> T | None:
@@ -441,50 +243,3 @@ def _tried(load: Callable[[], T], problems: list[str]) -> T | None:
     except ConfigError as error:
         problems += error.problems
         return None
-
-
-def _is_seed(text: str) -> bool:
-    return text.isascii() and text.isdecimal()
-
-
-def _duration_problems(text: str) -> Iterator[str]:
-    quantity: Any = next(found for found in get_args(Seconds) if isinstance(found, Quantity))
-    try:
-        if quantity.parse(text) <= 0:
-            yield f"--duration: must be longer than nothing (got {text}); write for example 20s"
-    except ValueError as error:
-        yield f"--duration: {error}"
-
-
-def _plain(problem: str) -> str:
-    """As it reads beside the fields, and not on a command line."""
-    for option, label in _LABELS.items():
-        if problem.startswith(option):
-            return label + problem.removeprefix(option)
-    return problem
-
-
-def _nearest(folder: Path) -> Path:
-    """The folder itself, or what there is of its way."""
-    return next((place for place in (folder, *folder.absolute().parents) if place.exists()), Path.cwd())
-
-
-def _free_bytes(folder: Path) -> int | None:
-    try:
-        return shutil.disk_usage(_nearest(folder)).free
-    except OSError:
-        return None
-
-
-def _folder_problems(folder: Path) -> Iterator[str]:
-    place = _nearest(folder)
-    if not place.is_dir():
-        yield f"--out: {place} is a file, and the recording needs a folder; choose another data folder"
-        return
-    if not os.access(place, os.W_OK):
-        yield f"--out: {place}: cannot be written; choose another data folder"
-        return
-    free = _free_bytes(folder)
-    if free is not None and free < LEAST_FREE_BYTES:
-        said = f"only {free / 1e6:.0f} MB are free, a session wants {LEAST_FREE_BYTES / 1e6:.0f}"
-        yield f"--out: {place}: {said}; make space or choose another data folder"
