@@ -64,15 +64,13 @@ class Studio:
         os.environ["CLOSEDLOOP_CONFIG"] = str(folder / "settings")
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
         from closedloop.dashboard import app
-        from closedloop.dashboard.launch import Launched, Starter
+        from closedloop.dashboard.launch import Launched
         from closedloop.dashboard.theme import DARK
 
         self.folder = folder
         self.data = folder / "closedloop-data"
         self.taken: list[str] = []
         self._wanted = wanted
-        self._starter = Starter()
-        app.give_way()
         self.running: dict[str, Launched] = {}
         self._application = app.make(DARK)
         (folder / "settings").mkdir()
@@ -85,8 +83,10 @@ class Studio:
 
     def run(self, name: str, *arguments: str) -> None:
         """Start a session without a window; it arms itself."""
+        from closedloop.dashboard.launch import launch
+
         words = ["run", *arguments, f"--out={self.data / name}", "--headless", "--seed=7"]
-        self.running[name] = self._starter.launch(words, self.folder / "logs")
+        self.running[name] = launch(words, self.folder / "logs")
 
     def session(self, name: str) -> Path:
         """The folder of a session that was started."""
@@ -129,7 +129,7 @@ class Studio:
         style.apply(self._application, theme)
         memory = LayoutMemory()
         memory.keep("guide", "" if guide else "done")
-        window = Window(memory, self._starter, theme)
+        window = Window(memory, theme)
         window.resize(*size)
         window.show()
         try:
@@ -185,7 +185,6 @@ class Studio:
         for launched in self.running.values():
             launched.kill()
             launched.wait(MOST_S)
-        self._starter.close()
 
 
 def save(window: Window, path: Path) -> None:

@@ -41,14 +41,12 @@ class Desk:
 
     def __init__(self, data: Path) -> None:
         from closedloop.dashboard import app
-        from closedloop.dashboard.launch import Starter
         from closedloop.dashboard.layout_memory import LayoutMemory
         from closedloop.dashboard.theme import DARK
         from closedloop.dashboard.window import Window
 
-        self.starter = Starter()
         self.application = app.make(DARK)
-        self.window = Window(LayoutMemory(), self.starter)
+        self.window = Window(LayoutMemory())
         app.survive_errors(self.window.problems.say)
         self.station = self.window.idle("demo", "simulated", data)
         self.window.resize(1366, 728)
@@ -103,7 +101,6 @@ class Desk:
 
     def leave(self) -> None:
         self.window.close()
-        self.starter.close()
 
 
 def clicks(desk: Desk) -> None:

@@ -31,7 +31,7 @@ from PyQt6.QtWidgets import QApplication, QDialog, QFileDialog, QWidget
 from pytestqt.qtbot import QtBot
 
 from closedloop.control import AddNote, Arm, Order, Stop
-from closedloop.dashboard.launch import Launched, Starter, launch
+from closedloop.dashboard.launch import Launched, launch
 from closedloop.dashboard.layout_memory import LayoutMemory
 from closedloop.dashboard.station import Station
 from closedloop.dashboard.window import Window
@@ -134,11 +134,10 @@ class Desk:
         self.folder = folder
         self.launched: list[Launched] = []
         self._memory = LayoutMemory(folder / "config")
-        self._starter = Starter()
         self._windows: list[Window] = []
 
     def open(self) -> Window:
-        window = Window(self._memory, self._starter)
+        window = Window(self._memory)
         self.qtbot.addWidget(window)
         self._windows.append(window)
         window.resize(1366, 728)
@@ -178,7 +177,6 @@ class Desk:
         for one in self.launched:
             one.kill()
             one.wait(END_S)
-        self._starter.close()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from pytestqt.qtbot import QtBot
 from closedloop.dashboard import app
 from closedloop.dashboard.emergency import Emergency, RedButton
 from closedloop.dashboard.help_overlay import HelpOverlay
-from closedloop.dashboard.launch import Launched, Starter, launch, running_sessions
+from closedloop.dashboard.launch import Launched, launch, running_sessions
 from closedloop.dashboard.layout_memory import LayoutMemory
 from closedloop.dashboard.problems import ProblemBar
 from closedloop.dashboard.screenshot import grab
@@ -231,22 +231,6 @@ def test_old_logs_are_taken_away(tmp_path: Path, started: list[Launched]) -> Non
     assert len(list(tmp_path.glob("run-*.log"))) == 20
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a priority is a process's, not a thread's")
-def test_a_session_does_not_inherit_the_windows_low_priority(tmp_path: Path) -> None:
-    program = (
-        "import os, sys; from pathlib import Path; from closedloop.dashboard.launch import Starter\n"
-        "starter = Starter()\n"
-        "os.setpriority(os.PRIO_PROCESS, 0, 7)\n"
-        f"one = starter.launch(['--version'], Path({str(tmp_path)!r}))\n"
-        "nice = int(Path(f'/proc/{one._process.pid}/stat').read_text().rpartition(')')[2].split()[16])\n"
-        "print(os.getpriority(os.PRIO_PROCESS, 0), nice, one.wait(60))\n"
-        "starter.close()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    here = os.getpriority(os.PRIO_PROCESS, 0)
-    assert done.stdout.split() == ["7", str(here), "0"]
-
-
 def test_a_data_folder_that_is_missing_has_no_running_sessions(tmp_path: Path) -> None:
     assert running_sessions(tmp_path / "nowhere") == []
 
@@ -259,26 +243,18 @@ CONTROL = Qt.KeyboardModifier.ControlModifier
 READINGS = 520
 
 
-@pytest.fixture
-def starter() -> Iterator[Starter]:
-    made = Starter()
-    yield made
-    made.close()
-
-
 class Desk:
     """Windows that are opened one after the other, and the sessions that they have started."""
 
-    def __init__(self, qtbot: QtBot, starter: Starter, folder: Path) -> None:
+    def __init__(self, qtbot: QtBot, folder: Path) -> None:
         self.qtbot = qtbot
         self.data = folder / "data"
         self._memory = LayoutMemory(folder / "config")
-        self._starter = starter
         self._windows: list[Window] = []
         self.launched: list[Launched] = []
 
     def open(self) -> Window:
-        window = Window(self._memory, self._starter)
+        window = Window(self._memory)
         self.qtbot.addWidget(window)
         self._windows.append(window)
         window.resize(1366, 728)
@@ -309,8 +285,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(qtbot: QtBot, starter: Starter, tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(qtbot, starter, tmp_path)
+def desk(qtbot: QtBot, tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(qtbot, tmp_path)
     yield made
     made.close()
 

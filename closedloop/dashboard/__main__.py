@@ -79,17 +79,14 @@ def _cannot(*, picture: bool) -> str:
 
 def _run(options: argparse.Namespace) -> int:
     from closedloop.dashboard import app
-    from closedloop.dashboard.launch import Starter
     from closedloop.dashboard.layout_memory import LayoutMemory
     from closedloop.dashboard.theme import THEMES
     from closedloop.dashboard.window import Window
 
-    starter = Starter()
-    app.give_way()
     memory = LayoutMemory()
     theme = THEMES[options.theme] if options.theme else memory.theme
     application = app.make(theme)
-    window = Window(memory, starter, theme)
+    window = Window(memory, theme)
     app.survive_errors(window.problems.say)
     app.close_on_signals(window.close)
     window.closed.connect(application.quit)
@@ -99,7 +96,6 @@ def _run(options: argparse.Namespace) -> int:
         return _take_picture(application, window, options) if options.screenshot else application.exec()
     finally:
         window.close()
-        starter.close()
         for folder in window.left_running:
             _say(f"the session goes on; to see it again: closedloop watch {folder}")
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import signal
 import sys
 import traceback
@@ -20,7 +19,6 @@ from PyQt6.QtWidgets import QApplication
 from closedloop.dashboard import style
 from closedloop.dashboard.theme import Theme
 
-_GIVE_WAY = 10
 _CHATTER = "propagateSizeHints"  # the platform without a display says that it has no window manager
 _NO_DISPLAY = "no display is found (DISPLAY and WAYLAND_DISPLAY are not set); run in a desktop session, or headless"
 _NO_CURSOR = "Qt needs the system library libxcb-cursor0 here; install it (apt install libxcb-cursor0)"
@@ -60,17 +58,6 @@ def _pass_on(_kind: QtMsgType, _context: QMessageLogContext, said: str | None) -
     """What Qt says, without chatter."""
     if said and _CHATTER not in said:
         sys.stderr.write(f"{said}\n")
-
-
-def give_way() -> None:
-    """Let the loop come first wherever both want a processor. On Linux it is this thread alone that gives way."""
-    with contextlib.suppress(OSError, ImportError):
-        if sys.platform == "win32":
-            import psutil
-
-            psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
-        elif sys.platform.startswith("linux"):
-            os.setpriority(os.PRIO_PROCESS, 0, _GIVE_WAY)
 
 
 def close_on_signals(close: Callable[[], object]) -> None:

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from closedloop.errors import RecordingError
@@ -104,26 +103,6 @@ class Launched:
             elif text:
                 self.said.append(text)
         del self.said[:-_KEPT_LINES]
-
-
-class Starter:
-    """Starts sessions at the priority that this process had when the starter was made.
-
-    The window gives way to the loop by a lower priority of its own thread, and what a thread starts inherits it. So
-    sessions are started by another one: `starter`, which is made before, and does nothing else.
-    """
-
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="starter")
-        self._thread.submit(int).result()  # a thread is made when there is something to do, and not before
-
-    def launch(self, arguments: Sequence[str], logs: Path) -> Launched:
-        """As `launch`."""
-        return self._thread.submit(launch, arguments, logs).result()
-
-    def close(self) -> None:
-        """End the thread; what it has started goes on."""
-        self._thread.shutdown()
 
 
 def launch(arguments: Sequence[str], logs: Path) -> Launched:

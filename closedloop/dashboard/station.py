@@ -17,7 +17,7 @@ from PyQt6.QtWidgets import QLabel, QStackedLayout, QVBoxLayout, QWidget
 from closedloop.control import Order, Stop
 from closedloop.dashboard.inputs.launch_request import LaunchRequest
 from closedloop.dashboard.inputs.setup import Setup
-from closedloop.dashboard.launch import Launched, Starter
+from closedloop.dashboard.launch import Launched, launch
 from closedloop.dashboard.session_page import SessionPage
 from closedloop.dashboard.theme import DARK, Theme
 from closedloop.recording.folder import HEADER
@@ -58,14 +58,13 @@ class Station(QWidget):
     said = pyqtSignal(str)
     changed = pyqtSignal()
 
-    def __init__(self, starter: Starter, logs: Path, theme: Theme = DARK, parent: QWidget | None = None) -> None:
+    def __init__(self, logs: Path, theme: Theme = DARK, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setup = Setup(theme)
         self.page = SessionPage(self._red, theme)
         self.watch: Watch | None = None
         self.remote: Remote | None = None
         self.launched: Launched | None = None
-        self._starter = starter
         self._logs = logs
         self._request: LaunchRequest | None = None
         self._dark_ns = -_ASK_AGAIN_NS  # when Esc was last pressed
@@ -147,7 +146,7 @@ class Station(QWidget):
             return
         run, *others = request.arguments()
         try:
-            self.launched = self._starter.launch([run, "--by-hand", *others], self._logs)
+            self.launched = launch([run, "--by-hand", *others], self._logs)
         except OSError as error:
             self.said.emit(f"{self._logs}: the session cannot be started from here: {error.strerror or error}")
             return

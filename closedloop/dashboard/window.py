@@ -28,7 +28,7 @@ from closedloop.dashboard import style
 from closedloop.dashboard.emergency import Emergency
 from closedloop.dashboard.guide import Guide
 from closedloop.dashboard.help_overlay import HelpOverlay, keys_of
-from closedloop.dashboard.launch import Starter, running_sessions
+from closedloop.dashboard.launch import running_sessions
 from closedloop.dashboard.layout_memory import LayoutMemory
 from closedloop.dashboard.problems import ProblemBar
 from closedloop.dashboard.station import Station
@@ -53,13 +53,12 @@ class Window(QWidget):
 
     closed = pyqtSignal()
 
-    def __init__(self, memory: LayoutMemory, starter: Starter, theme: Theme = DARK) -> None:
+    def __init__(self, memory: LayoutMemory, theme: Theme = DARK) -> None:
         super().__init__()
         self.stations: list[Station] = []
         self.left_running: list[Path] = []
         self.theme = theme
         self._memory = memory
-        self._starter = starter
         self._tiled = False
         self._columns_shown = 1
         self.tabs = QTabBar()
@@ -106,7 +105,7 @@ class Window(QWidget):
 
     def add_station(self) -> Station:
         """Another rig, not running yet; its tab is chosen."""
-        station = Station(self._starter, self._memory.logs, self.theme)
+        station = Station(self._memory.logs, self.theme)
         self.stations.append(station)
         station.said.connect(self.problems.say)
         station.changed.connect(self._retitle)
