@@ -91,6 +91,13 @@ def missing_for_windows() -> list[str]:
     return packages
 
 
+def wants_window(arguments: list[str]) -> bool:
+    """Whether a window will be drawn: there is a screen for it, or a picture is asked for."""
+    has_screen = platform.system() != "Linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    asked = "--screenshot" in arguments or (has_screen and "--headless" not in arguments)
+    return arguments[0] in WITH_WINDOW and bool(asked)
+
+
 def make_venv() -> None:
     """A virtual environment; Debian splits the module that makes it from Python itself."""
     if PYTHON.exists():
@@ -144,7 +151,7 @@ def main(arguments: list[str]) -> int:
     if arguments[0] == "test":
         return test(arguments[1:])
     install("", HERE / "requirements.lock")
-    if arguments[0] in WITH_WINDOW and "--headless" not in arguments and (missing := missing_for_windows()):
+    if wants_window(arguments) and (missing := missing_for_windows()):
         debian(*missing)
     command = [str(BIN / "closedloop"), *arguments]
     if os.name == "posix":

@@ -206,7 +206,7 @@ def _run(options: argparse.Namespace) -> int:
     from closedloop.recording import Recording
 
     request = _request(options)
-    window = screen.Beside(wanted=not options.headless, picture=_picture(options))
+    window = screen.Beside(wanted=not options.headless, picture=_picture(options), say=_say)
     with window, terminal.SessionLine(request.expected_s) as line:
 
         def look(folder: Path) -> None:
