@@ -29,10 +29,10 @@ from PyQt6.QtCore import QCoreApplication, QEvent, Qt, QTimer
 from PyQt6.QtTest import QTest
 from PyQt6.QtWidgets import QApplication, QDialog, QFileDialog, QWidget
 from pytestqt.qtbot import QtBot
+from windows import Windows
 
 from closedloop.control import AddNote, Arm, Order, Stop
 from closedloop.dashboard.launch import Launched, launch
-from closedloop.dashboard.layout_memory import LayoutMemory
 from closedloop.dashboard.station import Station
 from closedloop.dashboard.window import Window
 from closedloop.door import FILE, Door
@@ -44,7 +44,6 @@ from closedloop.watching.status import State
 from closedloop.watching.watch import Watch
 
 END_S = 30.0
-END_MS = 30_000
 RATE_HZ = 130
 CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 HEADER: dict[str, Any] = {
@@ -126,28 +125,8 @@ def closed(folder: Path, rows: Rows | None = None, **header: object) -> Path:
     return folder
 
 
-class Desk:
-    """Windows with nobody's memory, and the processes that they started."""
-
-    def __init__(self, qtbot: QtBot, folder: Path) -> None:
-        self.qtbot = qtbot
-        self.folder = folder
-        self.launched: list[Launched] = []
-        self._memory = LayoutMemory(folder / "config")
-        self._windows: list[Window] = []
-
-    def open(self) -> Window:
-        window = Window(self._memory)
-        self.qtbot.addWidget(window)
-        self._windows.append(window)
-        window.resize(1366, 728)
-        window.show()
-        window.activateWindow()
-        self.until(window.isActiveWindow)
-        return window
-
-    def until(self, is_so: Callable[[], object]) -> None:
-        self.qtbot.waitUntil(lambda: bool(is_so()), timeout=END_MS)
+class Desk(Windows):
+    """... and what else happens around them."""
 
     def timer(self, act: Callable[[], object]) -> QTimer:
         """Something that happens again and again, in a dialog's own loop too."""
@@ -170,13 +149,6 @@ class Desk:
         self.until(header)
         assert one.folder is not None
         return one.folder
-
-    def close(self) -> None:
-        for window in self._windows:
-            window.close()
-        for one in self.launched:
-            one.kill()
-            one.wait(END_S)
 
 
 @pytest.fixture

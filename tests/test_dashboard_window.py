@@ -8,7 +8,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from PyQt6.QtGui import QImage
 from PyQt6.QtTest import QTest
 from PyQt6.QtWidgets import QApplication, QComboBox, QLineEdit, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
+from windows import Windows
 
 from closedloop.dashboard import app
 from closedloop.dashboard.emergency import Emergency, RedButton
@@ -238,31 +239,16 @@ def test_a_data_folder_that_is_missing_has_no_running_sessions(tmp_path: Path) -
 # The window
 
 
-END_MS = 60_000
 CONTROL = Qt.KeyboardModifier.ControlModifier
 READINGS = 520
 
 
-class Desk:
-    """Windows that are opened one after the other, and the sessions that they have started."""
+class Desk(Windows):
+    """... and the sessions that they have started."""
 
-    def __init__(self, qtbot: QtBot, folder: Path) -> None:
-        self.qtbot = qtbot
-        self.data = folder / "data"
-        self._memory = LayoutMemory(folder / "config")
-        self._windows: list[Window] = []
-        self.launched: list[Launched] = []
-
-    def open(self) -> Window:
-        window = Window(self._memory)
-        self.qtbot.addWidget(window)
-        self._windows.append(window)
-        window.resize(1366, 728)
-        window.show()
-        self.qtbot.waitExposed(window)
-        window.activateWindow()
-        self.until(window.isActiveWindow)
-        return window
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
 
     def start(self, window: Window, *, rig: str = "simulated") -> Station:
         """By a click on Start, on the page of a new tab."""
@@ -272,16 +258,6 @@ class Desk:
         assert station.launched is not None
         self.launched.append(station.launched)
         return station
-
-    def until(self, is_so: Callable[[], object]) -> None:
-        self.qtbot.waitUntil(lambda: bool(is_so()), timeout=END_MS)
-
-    def close(self) -> None:
-        for window in self._windows:
-            window.close()
-        for one in self.launched:
-            one.kill()
-            one.wait(END_S)
 
 
 @pytest.fixture
