@@ -21,6 +21,7 @@ HEAT_CAPACITY = 3.80  # mJ per mm3 and kelvin: 1.04e-6 kg/mm3 times 3650 J/kg/K
 CONDUCTIVITY = 0.527  # mW per mm and kelvin
 DIFFUSIVITY = CONDUCTIVITY / HEAT_CAPACITY  # mm2 per second
 
+MOST_KELVIN = 1.0  # modelled warming that a protocol may reach at worst
 WARMING = 0.25  # kelvin per mW, the plateau measured 0.1 mm from a tip at 473 nm (Biomed. Opt. Express 7:4450)
 FAST_S, SLOW_S = 0.5, 10.0  # time constants of the two poles
 

@@ -12,11 +12,12 @@ from typing import Any
 
 from closedloop import limits, optics, wire
 from closedloop.analysis.busiest import Busiest, busiest
+from closedloop.optics import MOST_KELVIN
 from closedloop.protocol import Protocol
 from closedloop.rig import Fibre, Rig
 from closedloop.train import Train
 
-WARN_KELVIN, MOST_KELVIN = 0.5, 1.0
+WARN_KELVIN = 0.5
 WARN_MEAN_MW = 2.0
 WARN_TIP = 75.0  # mW/mm2
 _SIMULATED_S = 1200.0  # two long windows: the dose repeats itself by then

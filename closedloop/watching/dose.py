@@ -12,11 +12,9 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from closedloop.optics import Warmth, warmed, warmed_by_pulses
+from closedloop.optics import MOST_KELVIN, Warmth, warmed, warmed_by_pulses
 from closedloop.recording import Event
 from closedloop.watching.follower import Fresh
-
-MOST_KELVIN = 1.0  # modelled warming that a protocol may reach at worst
 
 _MINUTE_S = 60.0
 _KEPT_TRAINS = 4096  # the longest window can hold 600 at the highest rate of any board
