@@ -37,6 +37,7 @@ class Door:
         self._obey = obey
         self._token = secrets.token_hex(32)
         self._clients: dict[socket.socket, bytes] = {}
+        self._known: set[socket.socket] = set()  # have brought the token
         self._listener = socket.create_server((_HOST, 0))
         self._listener.setblocking(False)
         self._wake, self._woken = socket.socketpair()
@@ -67,14 +68,20 @@ class Door:
         with suppress(OSError):
             client, _ = self._listener.accept()
             if len(self._clients) >= _MOST_CLIENTS:
-                client.close()
-                return
+                self._make_room()
             client.setblocking(False)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._clients[client] = b""
             self._selector.register(client, selectors.EVENT_READ)
 
+    def _make_room(self) -> None:
+        """The one who has stood there longest without a token leaves: a crowd of strangers must not keep Stop out."""
+        waiting = [client for client in self._clients if client not in self._known]
+        self._show_out((waiting or list(self._clients))[0])
+
     def _hear(self, client: socket.socket) -> None:
+        if client not in self._clients:
+            return  # shown out a moment ago
         try:
             data = client.recv(LONGEST_LINE)
         except BlockingIOError:
@@ -87,16 +94,17 @@ class Door:
             return
         self._clients[client] = rest
         for line in lines:
-            problem = self._take(line)
+            problem = self._take(line, client)
             with suppress(OSError):  # gone, or does not listen: its order was taken all the same
                 client.send(json.dumps({"problem": problem}).encode() + b"\n")
 
-    def _take(self, line: bytes) -> str:
+    def _take(self, line: bytes, client: socket.socket) -> str:
         """Obey one line; returns what is wrong with it, or nothing."""
         try:
             message = json.loads(line)
             if not isinstance(message, dict) or not compare_digest(str(message.get("token")), self._token):
                 return "this is not the session's token: read it from the session folder"
+            self._known.add(client)
             order = order_of(message)
         except (ValueError, TypeError) as error:
             return f"not understood: {error}"
@@ -106,6 +114,7 @@ class Door:
     def _show_out(self, client: socket.socket) -> None:
         self._selector.unregister(client)
         del self._clients[client]
+        self._known.discard(client)
         client.close()
 
     def _leave(self) -> None:
