@@ -49,15 +49,22 @@ class Door:
 
     def serve(self) -> None:
         """Hear orders until `close` is called; a client's nonsense ends that client alone."""
-        while True:
-            for key, _ in self._selector.select():
-                if key.fileobj is self._woken:
-                    self._leave()
-                    return
-                if key.fileobj is self._listener:
-                    self._let_in()
-                else:
-                    self._hear(key.fileobj)  # type: ignore[arg-type]
+        try:
+            while self._hear_all():
+                pass
+        finally:
+            self._leave()
+
+    def _hear_all(self) -> bool:
+        """Whatever there is to hear now, waiting for it; False when asked to end."""
+        for key, _ in self._selector.select():
+            if key.fileobj is self._woken:
+                return False
+            if key.fileobj is self._listener:
+                self._let_in()
+            else:
+                self._hear(key.fileobj)  # type: ignore[arg-type]
+        return True
 
     def close(self) -> None:
         """Ask `serve` to end; it takes the file with the way in away."""

@@ -132,32 +132,49 @@ class Acquisition:
                 return
 
 
-class Syncing:
-    """The thread that waits for the disk, so that nobody else has to; `failed` becomes readable if the disk refuses."""
+class Chore:
+    """A thread beside the reader, for what must not hold it up; `failed` becomes readable if it dies.
 
-    def __init__(self, sync: Callable[[], None]) -> None:
+    Args:
+        name: of the thread.
+        work: what it does until `end` is called.
+        end: asks `work` to end, from another thread.
+        loss: what the session is without, if it dies; a reason to stop.
+    """
+
+    def __init__(self, name: str, work: Callable[[], None], end: Callable[[], object], loss: str) -> None:
         self.error: Exception | None = None
-        self._sync = sync
-        self._stop = threading.Event()
+        self.loss = loss
+        self._work = work
+        self._end = end
         self.failed, self._failed = multiprocessing.Pipe(duplex=False)
-        self._thread = threading.Thread(target=self._run, name="sync")
+        self._thread = threading.Thread(target=self._run, name=name)
 
     def start(self) -> None:
-        """Begin to sync."""
+        """Begin."""
         self._thread.start()
 
     def stop(self) -> None:
         """End it, and wait until it has ended."""
-        self._stop.set()
+        self._end()
         self._thread.join()
 
     def _run(self) -> None:
         try:
-            while not self._stop.wait(_SYNC_S):
-                self._sync()
+            self._work()
         except Exception as error:  # noqa: BLE001 - kept for `conduct`, which goes dark and raises it again
             self.error = error
             self._failed.send_bytes(b"failed")
+
+
+def _syncing(sync: Callable[[], None]) -> Chore:
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(_SYNC_S):
+            sync()
+
+    return Chore("sync", work, over.set, "the recording can't be kept")
 
 
 def conduct(
@@ -170,35 +187,33 @@ def conduct(
     """
     gc.collect()
     gc.freeze()
-    door, syncing = Door(folder, acquisition.obey), Syncing(sync)
-    doorkeeper = threading.Thread(target=door.serve, name="door")
-    for thread in (acquisition, syncing, doorkeeper):
+    door = Door(folder, acquisition.obey)
+    chores = (_syncing(sync), Chore("door", door.serve, door.close, "orders can't be heard"))
+    for thread in (acquisition, *chores):
         thread.start()
     try:
-        _listen(acquisition, syncing, control)
+        _listen(acquisition, chores, control)
     except BaseException:
-        acquisition.stop("the recording can't be kept")
+        acquisition.stop("the engine can't listen")
         raise
     finally:
         acquisition.join()
-        syncing.stop()
-        door.close()
-        doorkeeper.join()
-    if error := acquisition.error or syncing.error:
-        raise error
+        for chore in chores:
+            chore.stop()
+    for thread in (acquisition, *chores):
+        if thread.error is not None:
+            raise thread.error
     return controller.ending or Ending("stopped", "")
 
 
-def _listen(acquisition: Acquisition, syncing: Syncing, control: Control) -> None:
-    """Until the session is over: a word from the program that started us, or the disk's refusal, ends it."""
-    listened = [acquisition.done, syncing.failed, control]
+def _listen(acquisition: Acquisition, chores: tuple[Chore, ...], control: Control) -> None:
+    """Until the session is over: a word from the program that started us, or a chore that died, ends it."""
+    failures = {chore.failed: chore for chore in chores}
+    listened = [acquisition.done, control, *failures]
     while acquisition.done not in (ready := connection.wait(listened)):
-        if syncing.failed in ready:
-            acquisition.stop("the recording can't be kept")
-            listened.remove(syncing.failed)
-        if control in ready:
-            acquisition.stop(_heard(control))
-            listened.remove(control)
+        for said in [one for one in listened if one in ready]:
+            acquisition.stop(_heard(control) if said is control else failures[said].loss)
+            listened.remove(said)
 
 
 def _heard(control: Connection) -> str:

@@ -24,7 +24,7 @@ from closedloop.changes import changes_in, rerun
 from closedloop.control import AddNote, Arm, Disarm, Order, SetThreshold, Stop, line_of, order_of
 from closedloop.controller import Controller, Orders
 from closedloop.door import FILE, Door
-from closedloop.engine import Acquisition
+from closedloop.engine import Acquisition, Chore
 from closedloop.link import Link
 from closedloop.loop import Loop
 from closedloop.policies.on_board import OnBoard
@@ -319,3 +319,15 @@ def test_stop_reaches_the_stimulator_while_the_reader_is_stuck() -> None:
     for end in (*daq, *stimulator):
         os.close(end)
     acquisition.done.close()
+
+
+def test_a_thread_beside_the_reader_that_dies_says_so_and_keeps_its_error() -> None:
+    def work() -> None:
+        raise OSError("no more sockets")
+
+    chore = Chore("door", work, lambda: None, "orders can't be heard")
+    chore.start()
+    assert chore.failed.poll(30)
+    chore.stop()
+    assert str(chore.error) == "no more sockets"
+    chore.failed.close()

@@ -96,7 +96,8 @@ def replay(
         RecordingError: it cannot be read.
         ConfigError: the protocol needs a control channel and there is none.
     """
-    stream, header = _opened(path)
+    stream, recording = _opened(path)
+    header = recording.header if recording else None
     if problems := needs_control(protocol, stream):
         raise ConfigError(*problems)
     limits = wire.Limits(**header["limits"]) if header else effective(protocol.limits, lease_s=0.5)
@@ -105,7 +106,7 @@ def replay(
     readings = stream.readings
     steps = np.zeros(len(readings), STEP)
     done = 0
-    for batch in rerun(loop, readings, _changes(path, header, protocol), _BATCH):
+    for batch in rerun(loop, readings, _changes(recording, protocol), _BATCH):
         steps[done : done + len(batch)] = batch
         done += len(batch)
         advance(len(batch), len(readings))
@@ -114,15 +115,15 @@ def replay(
     return Replayed(stream, protocol, own_seed if seed is None else seed, steps, decisions)
 
 
-def _changes(path: Path, header: dict[str, Any] | None, protocol: Protocol) -> list[Change]:
+def _changes(recording: Recording | None, protocol: Protocol) -> list[Change]:
     """What a person changed while the session ran; another protocol than it ran with is replayed as it stands."""
-    if header is None or header["hashes"]["protocol"] != digest(protocol):
+    if recording is None or recording.header["hashes"]["protocol"] != digest(protocol):
         return []
-    return changes_in(Recording.open(path).events())
+    return changes_in(recording.events())
 
 
-def _opened(path: Path) -> tuple[Stream, dict[str, Any] | None]:
+def _opened(path: Path) -> tuple[Stream, Recording | None]:
     if not path.is_dir():
         return formats.read(path), None
     recording = Recording.open(path)
-    return recording.stream, recording.header
+    return recording.stream, recording

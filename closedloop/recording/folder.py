@@ -42,6 +42,14 @@ SUMMARY = "summary.json"
 _LABEL = re.compile(r"[A-Za-z0-9]{1,64}")  # what BIDS allows in a label
 
 
+def subject_problem(label: str) -> str:
+    """Why an animal cannot be called so, in words; empty if it can."""
+    if _LABEL.fullmatch(label):
+        return ""
+    said = "1 to 64 letters and digits (A-Z, a-z, 0-9), nothing else"
+    return f"--subject: {said} (got {label!r}); write for example 'M17'"
+
+
 def create(data: Path, subject: str | None, started: datetime) -> Path:
     """Makes DATA/sub-SUBJECT/ses-YYYYMMDDTHHMMSS/; where that second is taken, the next that is free.
 
@@ -49,11 +57,8 @@ def create(data: Path, subject: str | None, started: datetime) -> Path:
         ConfigError: the subject has other characters than letters and digits, or the folder cannot be made.
     """
     label = "test" if subject is None else subject
-    if not _LABEL.fullmatch(label):
-        raise ConfigError(
-            f"--subject: 1 to 64 letters and digits (A-Z, a-z, 0-9), nothing else (got {label!r}); "
-            "write for example 'M17'"
-        )
+    if problem := subject_problem(label):
+        raise ConfigError(problem)
     parent = data / f"sub-{label}"
     try:
         parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,6 @@ The words are those of the command line: where, what was expected, what came, wh
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any, get_args
 
 from closedloop.dashboard.inputs.launch_request import LaunchRequest
 from closedloop.model import Quantity, Seconds
+from closedloop.recording.folder import subject_problem
 
 LEAST_FREE_BYTES = 500_000_000
-_SUBJECT = re.compile(r"[A-Za-z0-9]{1,64}")
 
 
 def run_problems(asked: LaunchRequest, seed: str) -> Iterator[str]:
@@ -25,9 +24,8 @@ def run_problems(asked: LaunchRequest, seed: str) -> Iterator[str]:
         yield from _duration_problems(asked.duration)
     if seed and not is_seed(seed):
         yield f"--seed: must be a whole number from 0 on (got {seed}); leave it empty to have one drawn"
-    if asked.subject and not _SUBJECT.fullmatch(asked.subject):
-        said = "1 to 64 letters and digits (A-Z, a-z, 0-9), nothing else"
-        yield f"--subject: {said} (got '{asked.subject}'); write for example 'M17'"
+    if asked.subject and (problem := subject_problem(asked.subject)):
+        yield problem
     yield from _folder_problems(asked.out)
 
 
