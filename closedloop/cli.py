@@ -6,20 +6,16 @@ Exit codes: 0 done, 2 wrong command line or YAML, 3 device, 4 trip, 5 unreadable
 from __future__ import annotations
 
 import argparse
-import json
 import secrets
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from closedloop.commands import add_set, configured, duration_s, say, show
 from closedloop.errors import ClosedLoopError, ConfigError, DeviceError, Tripped
-
-if TYPE_CHECKING:
-    from closedloop.protocol import Protocol
-    from closedloop.rig import Rig
 
 _ENDINGS = {"completed": 0, "stopped": 0, "device_lost": DeviceError.exit_code, "tripped": Tripped.exit_code}
 _INTERRUPTED = 130
@@ -90,18 +86,7 @@ def _add_session_options(parser: argparse.ArgumentParser) -> None:
     add("--play", metavar="RECORDING", type=Path, help="the simulated DAQ plays this instead of the virtual animal")
     add("--speed", metavar="K", type=float, default=1.0, help="play so many times as fast")
     add("--json", action="store_true", help="one JSON object on standard output")
-    _add_set(parser)
-
-
-def _add_set(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="change one field of the protocol (detector.threshold=5) or the rig (rig.daq.port=COM3); may be repeated",
-    )
+    add_set(parser)
 
 
 def _add_screenshot(parser: argparse.ArgumentParser) -> None:
@@ -148,7 +133,7 @@ def _add_check(commands: Any) -> None:
     parser.add_argument("protocol", metavar="PROTOCOL")
     parser.add_argument("--rig", metavar="RIG")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    _add_set(parser)
+    add_set(parser)
     parser.set_defaults(command=_check)
 
 
@@ -159,7 +144,7 @@ def _add_replay(commands: Any) -> None:
     parser.add_argument("--seed", metavar="N", type=int, help="default: the recording's own, or 0")
     parser.add_argument("--out", metavar="DIR", type=Path, help="write samples.csv and events.csv here")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    _add_set(parser)
+    add_set(parser)
     parser.set_defaults(command=_replay)
 
 
@@ -206,7 +191,7 @@ def _run(options: argparse.Namespace) -> int:
     from closedloop.recording import Recording
 
     request = _request(options)
-    window = screen.Beside(wanted=not options.headless, picture=_picture(options), say=_say)
+    window = screen.Beside(wanted=not options.headless, picture=_picture(options), say=say)
     with window, terminal.SessionLine(request.expected_s) as line:
 
         def look(folder: Path) -> None:
@@ -215,9 +200,9 @@ def _run(options: argparse.Namespace) -> int:
 
         done = session.run(request, look)
     result = summary.summarise(Recording.open(done.folder))
-    _print(result, terminal.outcome(result), as_json=options.json)
+    show(result, terminal.outcome(result), as_json=options.json)
     if options.screenshot and not options.screenshot.exists():
-        _say(f"{options.screenshot}: no picture was taken; what the dashboard said of it stands above")
+        say(f"{options.screenshot}: no picture was taken; what the dashboard said of it stands above")
     if done.interrupted:
         return _INTERRUPTED
     if _ENDINGS.get(done.ending.how, 1):
@@ -229,7 +214,7 @@ def _request(options: argparse.Namespace) -> Any:
     from closedloop.analysis.replay import read_recording
     from closedloop.session import Request
 
-    protocol, rig = _configured(options)
+    protocol, rig = configured(options)
     if rig is None:
         raise ConfigError("--rig: a session needs a rig; add --rig simulated, or your own")
     return Request(
@@ -238,7 +223,7 @@ def _request(options: argparse.Namespace) -> Any:
         out=options.out.resolve(),
         seed=secrets.randbits(31) if options.seed is None else options.seed,
         subject=options.subject,
-        duration_s=_duration_s(options.duration),
+        duration_s=duration_s(options.duration),
         play=read_recording(options.play) if options.play else None,
         speed=_speed(options.speed),
         by_hand=options.by_hand,
@@ -282,45 +267,6 @@ def _shown(options: argparse.Namespace, *names: str) -> list[object]:
     return [*([positional] if positional else []), *named]
 
 
-def _configured(options: argparse.Namespace) -> tuple[Protocol, Rig | None]:
-    """Protocol and rig with their overrides; the problems of both are reported together."""
-    from closedloop.protocol import load_protocol, split_overrides
-    from closedloop.rig import load_rig
-
-    for_protocol, for_rig = split_overrides(options.overrides)
-    problems: list[str] = []
-    protocol, rig = None, None
-    try:
-        protocol = load_protocol(options.protocol, for_protocol)
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        rig_name = getattr(options, "rig", None)
-        rig = load_rig(rig_name, for_rig) if rig_name else None
-    except ConfigError as error:
-        problems += error.problems
-    if problems or protocol is None:
-        raise ConfigError(*problems)
-    return protocol, rig
-
-
-def _duration_s(text: str | None) -> float | None:
-    from pydantic import TypeAdapter, ValidationError
-
-    from closedloop.model import Seconds
-
-    if text is None:
-        return None
-    try:
-        seconds: float = TypeAdapter(Seconds).validate_python(text)
-    except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"--duration: {said}") from error
-    if not 0 < seconds < float("inf"):
-        raise ConfigError(f"--duration: must be longer than nothing (got {text}); write for example 20s")
-    return seconds
-
-
 def _speed(speed: float) -> float:
     if not 0 < speed <= 1000:
         raise ConfigError(f"--speed: must be above 0 and at most 1000 (got {speed:g})")
@@ -330,9 +276,9 @@ def _speed(speed: float) -> float:
 def _check(options: argparse.Namespace) -> int:
     from closedloop.analysis import budget
 
-    protocol, rig = _configured(options)
+    protocol, rig = configured(options)
     found = budget.budget(protocol, rig)
-    _print(found.as_dict(), budget.lines(found), as_json=options.json)
+    show(found.as_dict(), budget.lines(found), as_json=options.json)
     return ConfigError.exit_code if found.refusals else 0
 
 
@@ -341,7 +287,7 @@ def _replay(options: argparse.Namespace) -> int:
     from closedloop.analysis import export_csv
     from closedloop.analysis.replay import replay
 
-    protocol, _ = _configured(options)
+    protocol, _ = configured(options)
     with terminal.counting("replay") as bar:
         task = bar.add_task("", total=None)
         replayed = replay(
@@ -352,7 +298,7 @@ def _replay(options: argparse.Namespace) -> int:
         with terminal.counting("samples") as bar:
             task = bar.add_task("", total=len(replayed.steps))
             export_csv.export_replay(replayed, options.out, lambda n: bar.advance(task, n))
-    _print(result, terminal.outcome(result), as_json=options.json)
+    show(result, terminal.outcome(result), as_json=options.json)
     return 0
 
 
@@ -374,7 +320,7 @@ def _devices(options: argparse.Namespace) -> int:
     from closedloop import devices
 
     found = devices.found()
-    _print({"ports": [port.as_dict() for port in found]}, devices.lines(found), as_json=options.json)
+    show({"ports": [port.as_dict() for port in found]}, devices.lines(found), as_json=options.json)
     return 0
 
 
@@ -383,8 +329,8 @@ def _flash(options: argparse.Namespace) -> int:
     from closedloop.flash_steps import Job
 
     job = Job(options.board, options.port, options.role, options.baud, options.old_bootloader)
-    done = flash.flash(job, _say)
-    _print(done, flash.lines(done), as_json=options.json)
+    done = flash.flash(job, say)
+    show(done, flash.lines(done), as_json=options.json)
     return 0
 
 
@@ -398,26 +344,14 @@ def _selftest(options: argparse.Namespace) -> int:
         raise ConfigError(f"--trains: must be at least 1 (got {options.trains})")
     rig = load_rig(options.rig)
     for line in selftest.announcement(rig, options.trains):
-        _say(line)
+        say(line)
     if sys.stdin.isatty() and rig.daq.port != SIMULATED and rig.stimulator.wired_to:
         input("Press Enter when the fibre is out of the animal; Ctrl-C to leave it. ")
-    result = selftest.selftest(rig, options.trains, _say)
+    result = selftest.selftest(rig, options.trains, say)
     picture, figures = selftest.write(result, rig, options.out, datetime.now().astimezone())
     written = {"picture": str(picture), "figures": str(figures)}
-    _print(result.as_dict() | written, [*selftest.lines(result.checks), str(picture)], as_json=options.json)
+    show(result.as_dict() | written, [*selftest.lines(result.checks), str(picture)], as_json=options.json)
     return selftest.exit_code(result.checks)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
-def _print(result: dict[str, Any], lines: Sequence[str], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result))
-        return
-    for line in lines:
-        print(line)
 
 
 if __name__ == "__main__":

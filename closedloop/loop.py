@@ -9,7 +9,7 @@ however they were cut up. What happens to one reading, in order:
     3. feature    one float; its baseline learns only if nothing speaks against it
     4. score      how unusual; nan while warming up
     5. crossing   is this where hyperactivity begins? not asked under our own light
-    6. learn      the detector's statistics, under the same conditions as 3, and not during a detection
+    6. learn      the detector's evidence, under the same conditions as 3; its statistics, and not during a detection
     7. decision   what the policy wants, or a person who asked for a test pulse
     8. limit      allowed, or the reason it is not
 
@@ -19,7 +19,7 @@ stimulator's TTL copy in the reading's flags. Delivery is the stimulator's to co
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -27,8 +27,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from closedloop import detectors, limits, quality, wire
-from closedloop.detectors import Detector
+from closedloop import chain, detectors, limits, quality, wire
+from closedloop.chain import Chain, Kernel, Shown, side_by_side
+from closedloop.detectors import Detector, Kernels
 from closedloop.features import Feature
 from closedloop.model import kernel
 from closedloop.policies import Policy
@@ -66,6 +67,7 @@ _STATE = np.dtype(
         ("train", "i8"),
         ("restarted", "i8"),
         ("asked", "i8"),
+        ("unclean", "i8"),  # the last reading was light, its artefact, or vetoed
     ],
     align=True,
 )
@@ -83,6 +85,8 @@ _SESSION = np.dtype(
 
 TEST = "test"  # the decision of a person: its number comes after those of the policy
 
+_SHOWN = np.dtype("<f4")
+
 Steps = npt.NDArray[np.void]
 
 
@@ -99,29 +103,6 @@ class Plan:
     limits: wire.Limits
     warm_up_s: float
     recovery_s: float
-
-
-def _chain(values: tuple[Callable[..., float], ...], at: int = 0) -> Callable[..., float]:
-    """One kernel of many features: each gets the number of the one before as its signal."""
-    value_of, name = values[at], _feature(at)
-    if at == len(values) - 1:
-
-        @kernel
-        def last(memory: Any, p: Any, signal: float, control: float, learn: bool) -> float:
-            return value_of(memory[name], p[name], signal, control, learn)
-
-        return last
-    rest = _chain(values, at + 1)
-
-    @kernel
-    def value(memory: Any, p: Any, signal: float, control: float, learn: bool) -> float:
-        return rest(memory, p, value_of(memory[name], p[name], signal, control, learn), control, learn)
-
-    return value
-
-
-def _feature(at: int) -> str:
-    return f"feature_{at}"
 
 
 @kernel
@@ -162,17 +143,17 @@ def _bits(state: Any, valid: bool, high: bool, detected: bool, planned: bool, wa
 
 
 @lru_cache(maxsize=64)
-def _compile(  # noqa: C901 - the eight steps of the path, in one place
-    values: tuple[Callable[..., float], ...],
-    score_of: Callable[..., float],
-    learn_from: Callable[..., None],
-    decide: Callable[..., int],
+def _compile(  # noqa: C901, PLR0915 - the eight steps of the path, in one place
+    features: Chain, detector: Kernels, decide: Kernel, shown: Shown
 ) -> Callable[..., int]:
     """All parts as one machine-code function; the kernels are fixed, parameters and memory are not."""
-    value_of = _chain(values)
+    value_of, score_of, prepare = features.value, detector.score, detector.prepare
+    follow, learn_from = detector.follow, detector.learn
+    resume_features, resume_detector = features.resume, detector.resume
+    show = _show(shown)
 
     @kernel
-    def run(memories: Any, all_parameters: Any, readings: Any, steps: Any) -> int:
+    def run(memories: Any, all_parameters: Any, readings: Any, steps: Any) -> int:  # noqa: C901, PLR0915 - as above
         memory, parameters = memories[0], all_parameters[0]
         state, crossing, ledger = memory.state, memory.crossing, memory.ledger
         p, crossing_p = parameters.session, parameters.crossing
@@ -194,12 +175,19 @@ def _compile(  # noqa: C901 - the eight steps of the path, in one place
             if verdict >= quality.RESTART:
                 return i
             clean = not own and verdict in (0, Refusal.NO_SIGNAL.value)
-            still = detectors.held(crossing, crossing_p, ticks)
-            value = value_of(memory, parameters, signal, control, clean and not still)
-            score = np.nan if np.isnan(value) else score_of(memory.detector, parameters.detector, value)
+            if clean and state.unclean != 0:
+                resume_features(memory.features, parameters.features)
+                resume_detector(memory.detector, parameters.detector)
+            state.unclean = not clean
+            teach = clean and not detectors.held(crossing, crossing_p, ticks)
+            value = value_of(memory.features, parameters.features, signal, control, teach)
+            prepare(memory.detector, parameters.detector, signal, control, teach)
+            score = score_of(memory.detector, parameters.detector, value)
             detected = not own and detectors.cross(crossing, crossing_p, score, ticks)
-            if clean and not np.isnan(value) and not detectors.held(crossing, crossing_p, ticks):
-                learn_from(memory.detector, parameters.detector, value)
+            if clean:
+                follow(memory.detector, parameters.detector, value)
+                if not detectors.held(crossing, crossing_p, ticks):
+                    learn_from(memory.detector, parameters.detector, value)
             high = crossing.high != 0
             wanted = 0 if np.isnan(score) else decide(memory.policy, parameters.policy, detected, high, ticks)
             wanted = _or_asked(state, p, wanted)
@@ -221,9 +209,41 @@ def _compile(  # noqa: C901 - the eight steps of the path, in one place
             step.veto = verdict
             step.decision = wanted
             step.refused = refused
+            show(memory, parameters, step)
         return len(readings)
 
     return run
+
+
+@kernel
+def _show_nothing(memory: Any, p: Any, step: Any) -> None:
+    """For parts of which nothing is shown."""
+
+
+@lru_cache(maxsize=64)
+def _show(shown: Shown) -> Kernel:
+    """Puts each shown number into the step, by its name."""
+    if not shown:
+        return _show_nothing
+    (name, number_of), rest = shown[0], _show(shown[1:])
+
+    @kernel
+    def show(memory: Any, p: Any, step: Any) -> None:
+        step[name] = number_of(memory, p)
+        rest(memory, p, step)
+
+    return show
+
+
+def _all_shown(features: Chain, detector: Kernels) -> Shown:
+    """What is recorded of all parts, each under a name of its own."""
+    shown = [(name, chain.within("features", of)) for name, of in features.shown]
+    shown += [(name, chain.within("detector", of)) for name, of in detector.shown]
+    named: dict[str, Kernel] = {}
+    for name, of in shown:
+        free = (f"{name}_{at}" if at > 1 else name for at in range(1, len(shown) + 1))
+        named[next(one for one in free if one not in named)] = of
+    return tuple(named.items())
 
 
 def told(step: Any, decisions: tuple[str, ...], refused: Refusal) -> list[tuple[str, str | None, float | None]]:
@@ -244,16 +264,25 @@ def told(step: Any, decisions: tuple[str, ...], refused: Refusal) -> list[tuple[
     return events
 
 
+def step_type(shown: Iterable[str]) -> np.dtype[Any]:
+    """STEP with a number more for each of these names."""
+    return chain.record((*((name, STEP[name]) for name in STEP.names or ()), *((name, _SHOWN) for name in shown)))
+
+
 class Loop:
-    """The chain of one session, with the memory of what it has seen; one session, one loop."""
+    """The chain of one session, with the memory of what it has seen; one session, one loop.
+
+    Attributes:
+        step_type: of a step: STEP, and a number for each thing that this session's parts show.
+    """
 
     def __init__(self, plan: Plan, *, rate_hz: float, nano_units: int) -> None:
-        features, detector, policy = plan.features, plan.detector, plan.policy
-        learned = {_feature(at): feature.memory_type for at, feature in enumerate(features)}
-        learned |= {"detector": detector.memory_type, "crossing": detectors.CROSSING_MEMORY, "quality": quality.MEMORY}
-        kept = {"policy": policy.memory_type, "ledger": limits.MEMORY, "state": _STATE}
+        features, detector, policy = chain.chain(plan.features), detectors.whole(plan.detector), plan.policy
+        learned = {"features": chain.memory_of(plan.features), "detector": detector.memory}
+        learned |= {"crossing": detectors.CROSSING_MEMORY, "quality": quality.MEMORY}
+        kept = {"policy": policy.memory(), "ledger": limits.MEMORY, "state": _STATE}
         self._learned = tuple(learned)
-        self._memory = np.zeros(1, _record(tuple((learned | kept).items())))
+        self._memory = np.zeros(1, chain.record(tuple((learned | kept).items())))
         session = (
             scale_of(nano_units),
             round(plan.warm_up_s * 1e6),
@@ -262,19 +291,20 @@ class Loop:
             plan.train.span_us,
             len(policy.decisions) + 1,
         )
-        self._parameters = _side_by_side(
-            {_feature(at): feature.parameters(rate_hz) for at, feature in enumerate(features)}
-            | {
+        self._parameters = side_by_side(
+            {
+                "features": chain.parameters_of(plan.features, rate_hz),
                 "detector": detector.parameters(rate_hz),
-                "crossing": detector.crossing(rate_hz),
+                "crossing": plan.detector.crossing(rate_hz),
                 "policy": policy.parameters(rate_hz),
                 "quality": quality.parameters(plan.quality, rate_hz),
                 "train": limits.parameters(plan.train, plan.level, plan.limits),
                 "session": np.array([session], _SESSION),
             }
         )
-        values = tuple(type(feature).value for feature in features)
-        self._run = _compile(values, type(detector).score, type(detector).learn, type(policy).decide)
+        shown = _all_shown(features, detector.kernels)
+        self.step_type = step_type(name for name, _ in shown)
+        self._run = _compile(features, detector.kernels, type(policy).decide, shown)
 
     def compile(self) -> None:
         """Make the machine code now (a second or two), so that the first reading does not wait for it."""
@@ -287,9 +317,9 @@ class Loop:
             readings: array of READING, in order of ticks.
 
         Returns:
-            Array of STEP, as long as `readings`.
+            Array of `step_type`, as long as `readings`.
         """
-        steps = np.zeros(len(readings), STEP)
+        steps = np.zeros(len(readings), self.step_type)
         done = self._run(self._memory, self._parameters, readings, steps)
         while done < len(readings):
             self._forget(int(readings["ticks"][done]))
@@ -311,17 +341,3 @@ class Loop:
             self._memory[name] = np.zeros(1, self._memory[name].dtype)
         self._memory["state"]["warm_from"] = ticks
         self._memory["state"]["restarted"] = 1
-
-
-@lru_cache(maxsize=64)
-def _record(fields: tuple[tuple[str, np.dtype[Any]], ...]) -> np.dtype[Any]:
-    """One and the same object for the same fields: numba knows a type at once by identity alone (2 us, not 8)."""
-    return np.dtype(list(fields), align=True)
-
-
-def _side_by_side(records: dict[str, Any]) -> Any:
-    """Arrays of one record each as one record of all of them."""
-    together = np.zeros(1, _record(tuple((name, record.dtype) for name, record in records.items())))
-    for name, record in records.items():
-        together[name] = record
-    return together

@@ -145,6 +145,10 @@ class Part(Model):
     memory_type: ClassVar[np.dtype[Any]]
     parameter_type: ClassVar[np.dtype[Any]]
 
+    def memory(self) -> np.dtype[Any]:
+        """The memory's type; that of a part made of others depends on what they are."""
+        return self.memory_type
+
 
 def kinds(package: ModuleType | str) -> dict[str, type[Part]]:
     """The parts of a package by kind: one public class a file, found anew at each call.

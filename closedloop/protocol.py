@@ -6,12 +6,16 @@ A protocol runs unchanged on another lab's rig. It becomes a loop through `Proto
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
+from closedloop import anchor as anchors
 from closedloop import wire
+from closedloop.anchor import Anchor, Photometry
 from closedloop.detectors import Detector
+from closedloop.errors import ConfigError
 from closedloop.features import Feature
 from closedloop.limits import Limits, command
 from closedloop.loop import Plan
@@ -28,6 +32,17 @@ def _as_chain(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
 
+def _as_anchor(value: Any, info: ValidationInfo) -> Any:
+    """A path stands for the anchor in that file; a relative one begins at the protocol's own folder."""
+    if not isinstance(value, str):
+        return value
+    folder = (info.context or {}).get("folder", Path())
+    try:
+        return anchors.read(folder / value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
 class Protocol(Model):
     """An experiment's session."""
 
@@ -41,7 +56,17 @@ class Protocol(Model):
         max_length=40,
         description="Opaque code of the experiment's arm: what screens and summaries show in its place.",
     )
+    phase: str = Field(
+        "-",
+        min_length=1,
+        max_length=40,
+        examples=["withdrawal day 7"],
+        description="Of the study: baseline, withdrawal day 7, re-exposure. Sessions are tabulated by it.",
+    )
     description: str = Field("", description="For people.")
+    anchor: Annotated[Anchor | None, BeforeValidator(_as_anchor)] = Field(
+        None, description="File of the animal's drug-free reference, made by closedloop anchor."
+    )
     warm_up: Seconds = Field(ge=0, description="Nothing fires before so much sample time, from the start or a restart.")
     duration: Seconds = Field(gt=0, description="Sample time of a session, unless --duration says otherwise.")
     features: Annotated[
@@ -72,6 +97,34 @@ class Protocol(Model):
             )
         return self
 
+    @model_validator(mode="after")
+    def _anchor_says_what_is_left_open(self) -> Self:
+        if self.anchor is None and self.detector.needs_anchor:
+            raise ValueError(
+                f"detector: {self.detector.kind} compares with the animal's anchor; add 'anchor: FILE', made by "
+                "closedloop anchor"
+            )
+        self.anchored_parts()
+        return self
+
+    def anchored_parts(self) -> tuple[tuple[Feature, ...], Detector]:
+        """Features and detector, with what they leave open taken from the anchor.
+
+        Raises:
+            ValueError: the anchor does not allow what is asked for; says why.
+        """
+        if self.anchor is None:
+            return self.features, self.detector
+        anchor = self.anchor
+        return tuple(feature.anchored(anchor) for feature in self.features), self.detector.anchored(anchor)
+
+    def anchor_problems(self, subject: str | None, photometry: Photometry | None) -> list[str]:
+        """Why the anchor cannot serve this animal on a rig that measures so; nothing if it can, or there is none."""
+        if self.anchor is None:
+            return []
+        said = self.anchor.mismatches(subject, photometry)
+        return [f"anchor of {self.anchor.subject}: {one}; use this animal's own anchor" for one in said]
+
     def plan(self, limits: wire.Limits, full_power_mw: float | None) -> Plan:
         """The loop's parts under these limits.
 
@@ -80,9 +133,10 @@ class Protocol(Model):
             full_power_mw: the rig's power at the tip at full level; None without calibration.
         """
         known = self.light.power is None or full_power_mw is not None
+        features, detector = self.anchored_parts()
         return Plan(
-            features=self.features,
-            detector=self.detector,
+            features=features,
+            detector=detector,
             policy=self.policy,
             quality=self.quality,
             train=self.light,
@@ -99,17 +153,21 @@ class Protocol(Model):
 
     def notes(self, rate_hz: float) -> list[str]:
         """What a user should know of the features at this rate."""
-        return [note for feature in self.features for note in feature.notes(rate_hz)]
+        features, detector = self.anchored_parts()
+        said = [note for feature in features for note in feature.notes(rate_hz)]
+        return said + detector.notes(rate_hz)
 
 
 def needs_control(protocol: Protocol, stream: Stream) -> list[str]:
     """What is wrong with this protocol for a recording without a control channel, if it is one."""
     if len(stream.readings) == 0 or not stream.readings["flags"][0] & FLAG_NO_CONTROL:
         return []
+    needy = {f"features.{at}": feature.kind for at, feature in enumerate(protocol.features) if feature.needs_control}
+    if protocol.detector.needs_control:
+        needy["detector"] = protocol.detector.kind
     return [
-        f"features.{at}: {feature.kind} needs a control channel, {stream.source} has none; use mode off, or dff"
-        for at, feature in enumerate(protocol.features)
-        if feature.needs_control
+        f"{place}: {kind} needs a control channel, {stream.source} has none; use mode off, or dff"
+        for place, kind in needy.items()
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from closedloop import wire
+from closedloop.anchor import Photometry
 from closedloop.limits import Limits, impossible
 from closedloop.model import Micrometres, Millimetres, Milliwatts, Model, Nanometres, OneOf
 from closedloop.simulation import Simulation
@@ -43,6 +44,9 @@ class Rig(Model):
         examples=["{kind: arduino, port: COM4}"], description="The device that gives light."
     )
     light: Fibre | None = Field(None, description="Calibration; without it power and energy are unknown.")
+    photometry: Photometry | None = Field(
+        None, description="What the signal is measured with; a protocol with an anchor needs it."
+    )
     limits: Limits | None = Field(None, description="Tighter limits than the stimulator board's own.")
     inputs: tuple[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")], ...] = Field(
         (), max_length=16, description="Names of the DAQ's digital inputs, in order."

@@ -27,7 +27,7 @@ from closedloop.engine import Acquisition, Control, EngineProcess, conduct
 from closedloop.errors import ClosedLoopError, ConfigError
 from closedloop.limits import command, effective
 from closedloop.link import Link
-from closedloop.loop import STEP, TEST, Loop, Steps
+from closedloop.loop import TEST, Loop, Steps
 from closedloop.model import digest
 from closedloop.protocol import Protocol, needs_control
 from closedloop.readings import READING, Readings, Stream
@@ -112,6 +112,7 @@ def refuse(request: Request) -> None:
         problems += request.rig.lease_problems(request.play.rate_hz)
         problems += needs_control(request.protocol, request.play)
     problems += request.rig.impossible(request.protocol.light, request.limits)
+    problems += request.protocol.anchor_problems(request.subject, request.rig.photometry)
     if problems:
         raise ConfigError(*problems)
 
@@ -188,13 +189,13 @@ def _ports(request: Request, folder: Path) -> Iterator[_Ports]:
 class _Rows:
     """Puts readings and steps side by side as rows of the recording; of the lines it knows what was damaged."""
 
-    def __init__(self, writer: RecordingWriter, links: tuple[Link | None, ...]) -> None:
-        self.dtype = row_dtype(STEP)
+    def __init__(self, writer: RecordingWriter, step_type: np.dtype[Any], links: tuple[Link | None, ...]) -> None:
+        self.dtype = row_dtype(step_type)
         self.event = writer.event
         self._health = writer.health
         self._links = {link for link in links if link is not None}
         self._append = writer.append
-        parts = [("reading", READING), ("host_ns", "<i8"), ("step", STEP)]
+        parts = [("reading", READING), ("host_ns", "<i8"), ("step", step_type)]
         self._parts = np.dtype(parts, align=True)
 
     def append(self, readings: Readings, steps: Steps, host_ns: int) -> None:
@@ -224,20 +225,21 @@ def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, ab
         _hand_over(request, daq, stimulator)
         Loop(plan, rate_hz=request.rig.daq.rate, nano_units=1).compile()  # before the stream, which does not wait
         settings, early = request.rig.daq.start(daq)
+        loop = Loop(plan, rate_hz=settings.rate_mhz / 1000, nano_units=settings.nano_units)
         header = _header(request, settings, about, daq, stimulator)
         writer = RecordingWriter.open(
             folder,
             header=header,
             protocol=dump(request.protocol),
             rig=dump(request.rig),
-            dtype=row_dtype(STEP),
+            dtype=row_dtype(loop.step_type),
         )
         controller = Controller(
             _orders(request, settings, about.input_names),
-            Loop(plan, rate_hz=settings.rate_mhz / 1000, nano_units=settings.nano_units),
+            loop,
             daq,
             stimulator,
-            _Rows(writer, (daq, stimulator)),
+            _Rows(writer, loop.step_type, (daq, stimulator)),
             time.monotonic_ns,
         )
         try:

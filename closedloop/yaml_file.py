@@ -38,7 +38,7 @@ def load(model: type[M], path: Path | str, overrides: Sequence[str] = (), mistak
         raise ConfigError(f"{tree.name}:{tree.line((field,))}: {field}: {mistaken[field]}")
     overridden = [_override(tree, data, text) for text in overrides]
     try:
-        found = model.model_validate(data, context=FROM_FILE)
+        found = model.model_validate(data, context={**FROM_FILE, "folder": Path(path).parent})
     except ValidationError as errors:
         tree.problems += explain(errors, tree, data, model, [o for o in overridden if o])
     if tree.problems:

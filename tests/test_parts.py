@@ -14,7 +14,7 @@ from plans import NANO_UNITS, RATE_HZ, noise, plan, readings, with_events
 from closedloop import detectors, features, policies
 from closedloop.detectors import Detector
 from closedloop.features import Feature
-from closedloop.loop import STEP, VALID, Loop
+from closedloop.loop import VALID, Loop
 from closedloop.model import Part, kinds
 from closedloop.policies import Policy
 from closedloop.protocol import Protocol, load_protocol
@@ -106,7 +106,8 @@ def loop_with(part: Part) -> Loop:
 def test_a_batch_of_one_is_a_batch_of_many_bit_for_bit(name: str, part: type[Part]) -> None:
     rows = readings(signal())
     whole = loop_with(part()).run(rows)
-    one_by_one, loop = np.zeros(len(rows), STEP), loop_with(part())
+    loop = loop_with(part())
+    one_by_one = np.zeros(len(rows), loop.step_type)
     for at in range(len(rows)):
         one_by_one[at : at + 1] = loop.run(rows[at : at + 1])
     assert one_by_one.tobytes() == whole.tobytes()
@@ -186,7 +187,8 @@ def test_a_new_detector_is_one_file_found_by_yaml_and_by_these_tests(tmp_path: P
     file.write_text(demo[:start] + "detector: {kind: plain, threshold: 3.0, release: 1.0, unit: 0.02}\n" + demo[end:])
     protocol: Protocol = load_protocol(str(file))
     assert protocol.detector.model_dump() == {
-        "kind": "plain", "threshold": 3.0, "release": 1.0, "minimum_duration": 0.0, "hold": 10.0, "unit": 0.02
+        "kind": "plain", "threshold": 3.0, "release": 1.0, "minimum_duration": 0.0, "hold": 10.0, "features": (),
+        "unit": 0.02
     }  # fmt: skip
 
     found = kinds(detectors)

@@ -14,7 +14,7 @@ from closedloop.analysis.summary import count_steps, missing
 from closedloop.changes import Change, changes_in, rerun
 from closedloop.errors import ConfigError
 from closedloop.limits import effective
-from closedloop.loop import STEP, TEST, Loop, Steps, told
+from closedloop.loop import TEST, Loop, Steps, told
 from closedloop.model import digest
 from closedloop.protocol import Protocol, needs_control
 from closedloop.readings import Stream
@@ -104,7 +104,7 @@ def replay(
     plan = protocol.plan(limits, header["full_power_mw"] if header else None)
     loop = Loop(plan, rate_hz=stream.rate_hz, nano_units=stream.nano_units)
     readings = stream.readings
-    steps = np.zeros(len(readings), STEP)
+    steps = np.zeros(len(readings), loop.step_type)
     done = 0
     for batch in rerun(loop, readings, _changes(recording, protocol), _BATCH):
         steps[done : done + len(batch)] = batch

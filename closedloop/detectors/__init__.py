@@ -3,7 +3,16 @@
 A detector is a frozen model, a memory that starts as zeros, and two kernels
 
     score(memory, parameters, value) -> float     changes nothing; nan while warming up or unknowable
-    learn(memory, parameters, value) -> None      called only when the value is clean: no light, no veto, no nan
+    learn(memory, parameters, value) -> None      called only when the value is clean: no light, no veto, no nan, and
+                                                  while no detection holds the statistics still
+
+Where it needs them, it has more:
+
+    follow(memory, parameters, value) -> None     for evidence that adds up: called for every clean value, before
+                                                  `learn`, while a detection holds too
+    resume(memory, parameters) -> None            before the first clean value after light or a veto: what lies in
+                                                  short windows is from before, or an artefact
+    shown = {"rate": kernel}                      (memory, parameters) -> float, recorded at each reading by this name
 
 What makes a crossing of a score is the same for all and stands here: up through `threshold` for `minimum_duration`,
 over again only after falling below `release`. An unknown score (nan) is neither high nor low: it changes nothing.
@@ -12,12 +21,43 @@ over again only after falling below `release`. An unknown score (nan) is neither
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from closedloop.model import Part, Seconds, kernel
+from closedloop import chain
+from closedloop.anchor import Anchor
+from closedloop.chain import Chain, Kernel, Shown, nothing
+from closedloop.model import OneOf, Part, Seconds, kernel
+
+OwnFeature = Annotated[Part, OneOf("closedloop.features")]
+
+
+@kernel
+def no_learning(memory: Any, p: Any, value: float) -> None:
+    """For a detector that has nothing to learn or to follow."""
+
+
+@kernel
+def no_input(memory: Any, p: Any, signal: float, control: float, learn: bool) -> None:
+    """For a detector that needs nothing but the protocol's chain."""
+
+
+class Kernels(NamedTuple):
+    """A detector's compiled functions.
+
+    `prepare` comes first at each reading: (memory, parameters, signal, control, learn) -> None. It is how a detector
+    with a chain of its own gets its number.
+    """
+
+    score: Kernel
+    learn: Kernel
+    follow: Kernel = no_learning
+    resume: Kernel = nothing
+    prepare: Kernel = no_input
+    shown: Shown = ()
 
 
 class Detector(Part):
@@ -27,9 +67,16 @@ class Detector(Part):
     release: float = Field(2.0, description="Score below which it is over (hysteresis).")
     minimum_duration: Seconds = Field(0.0, ge=0, description="How long the score must stay up before it counts.")
     hold: Seconds = Field(10.0, ge=0, description="Longest time the statistics are held still by a detection.")
+    features: tuple[OwnFeature, ...] = Field(
+        (), max_length=8, description="A chain of its own, from the reading; without it the protocol's is used."
+    )
 
     score: ClassVar[Callable[..., float]]
-    learn: ClassVar[Callable[..., None]]
+    learn: ClassVar[Callable[..., None]] = staticmethod(no_learning)
+    follow: ClassVar[Callable[..., None]] = staticmethod(no_learning)
+    resume: ClassVar[Callable[..., None]] = staticmethod(nothing)
+    shown: ClassVar[dict[str, Callable[..., float]]] = {}
+    knows_nan: ClassVar[bool] = False  # whether follow and learn are to be called on nan, too
 
     @model_validator(mode="after")
     def _hysteresis_is_downward(self) -> Self:
@@ -38,6 +85,35 @@ class Detector(Part):
                 f"release ({self.release:g}) must not lie above threshold ({self.threshold:g}); lower release"
             )
         return self
+
+    def kernels(self) -> Kernels:
+        """The compiled functions, for a memory and parameters of this very detector; a chain of its own left out."""
+        made = type(self)
+        return Kernels(made.score, made.learn, made.follow, made.resume, shown=tuple(made.shown.items()))
+
+    def anchored(self, anchor: Anchor) -> Self:
+        """The same detector with what it leaves open taken from the animal's anchor.
+
+        Raises:
+            ValueError: the anchor does not allow what is asked for; says why.
+        """
+        del anchor
+        return self
+
+    @property
+    def needs_anchor(self) -> bool:
+        """Whether something is left open that only an animal's anchor can say."""
+        return False
+
+    @property
+    def needs_control(self) -> bool:
+        """Whether the score is unknowable without a control channel."""
+        return any(getattr(feature, "needs_control", False) for feature in self.features)
+
+    def notes(self, rate_hz: float) -> list[str]:
+        """What a user should know of this detector at this rate; shown by `check`."""
+        del rate_hz
+        return []
 
     def parameters(self, rate_hz: float) -> Any:
         """One record of `parameter_type` for readings at `rate_hz`."""
@@ -78,3 +154,72 @@ def held(memory: Any, p: Any, ticks: int) -> bool:
     if memory.above == 0 and not memory.high:
         return False
     return not memory.high or ticks - memory.since < p.hold_us
+
+
+class Whole(NamedTuple):
+    """A detector with its own chain, if it has one, ready for a loop."""
+
+    kernels: Kernels
+    memory: np.dtype[Any]
+    parameters: Callable[[float], Any]
+
+
+def whole(detector: Detector) -> Whole:
+    """The detector as a loop takes it: kernels, memory and parameters that fit one another."""
+    kernels = detector.kernels() if detector.knows_nan else _known_values_only(detector.kernels())
+    if not detector.features:
+        return Whole(kernels, detector.memory(), detector.parameters)
+    own = detector.features
+
+    def parameters(rate_hz: float) -> Any:
+        return chain.side_by_side({"chain": chain.parameters_of(own, rate_hz), "inner": detector.parameters(rate_hz)})
+
+    fields = (("input", np.dtype("f8")), ("chain", chain.memory_of(own)), ("inner", detector.memory()))
+    return Whole(_with_chain(chain.chain(own), kernels), chain.record(fields), parameters)
+
+
+@lru_cache(maxsize=64)
+def _known_values_only(inner: Kernels) -> Kernels:
+    """The same kernels, not called on nan."""
+    return inner._replace(learn=_unless_nan(inner.learn), follow=_unless_nan(inner.follow))
+
+
+def _unless_nan(inner: Kernel) -> Kernel:
+    if inner is no_learning:
+        return inner
+
+    @kernel
+    def outer(memory: Any, p: Any, value: float) -> None:
+        if not np.isnan(value):
+            inner(memory, p, value)
+
+    return outer
+
+
+@lru_cache(maxsize=64)
+def _with_chain(own: Chain, inner: Kernels) -> Kernels:
+    """The same kernels on the number of an own chain, which is kept in the memory from `prepare` on."""
+    value_of, resume_chain = own.value, chain.within("chain", own.resume)
+    score_of, learn_from, followed, prepared = inner.score, inner.learn, inner.follow, inner.prepare
+
+    @kernel
+    def prepare(memory: Any, p: Any, signal: float, control: float, learn: bool) -> None:
+        memory.input = value_of(memory.chain, p.chain, signal, control, learn)
+        prepared(memory.inner, p.inner, signal, control, learn)
+
+    @kernel
+    def score(memory: Any, p: Any, value: float) -> float:
+        return score_of(memory.inner, p.inner, memory.input)  # type: ignore[no-any-return]
+
+    @kernel
+    def learn(memory: Any, p: Any, value: float) -> None:
+        learn_from(memory.inner, p.inner, memory.input)
+
+    @kernel
+    def follow(memory: Any, p: Any, value: float) -> None:
+        followed(memory.inner, p.inner, memory.input)
+
+    resume = chain.one_after_the_other(resume_chain, chain.within("inner", inner.resume))
+    shown = tuple((name, chain.within("chain", of)) for name, of in own.shown)
+    shown += tuple((name, chain.within("inner", of)) for name, of in inner.shown)
+    return Kernels(score, learn, follow, resume, prepare, shown)

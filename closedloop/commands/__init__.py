@@ -1,0 +1,88 @@
+"""Commands in files of their own, and what all commands share. A module here adds its command with `add`.
+
+Nothing heavy is imported before a command runs: `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from closedloop.errors import ConfigError
+
+if TYPE_CHECKING:
+    from closedloop.protocol import Protocol
+    from closedloop.rig import Rig
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """The option --set, kept as `overrides`."""
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change one field of the protocol (detector.threshold=5) or the rig (rig.daq.port=COM3); may be repeated",
+    )
+
+
+def configured(options: argparse.Namespace) -> tuple[Protocol, Rig | None]:
+    """Protocol and rig with their overrides; the problems of both are reported together."""
+    from closedloop.protocol import load_protocol, split_overrides
+    from closedloop.rig import load_rig
+
+    for_protocol, for_rig = split_overrides(options.overrides)
+    problems: list[str] = []
+    protocol, rig = None, None
+    try:
+        protocol = load_protocol(options.protocol, for_protocol)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        rig_name = getattr(options, "rig", None)
+        rig = load_rig(rig_name, for_rig) if rig_name else None
+    except ConfigError as error:
+        problems += error.problems
+    if problems or protocol is None:
+        raise ConfigError(*problems)
+    return protocol, rig
+
+
+def duration_s(text: str | None) -> float | None:
+    """Seconds of a --duration; None of None.
+
+    Raises:
+        ConfigError: it is no time, or none at all.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from closedloop.model import Seconds
+
+    if text is None:
+        return None
+    try:
+        seconds: float = TypeAdapter(Seconds).validate_python(text)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"--duration: {said}") from error
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f"--duration: must be longer than nothing (got {text}); write for example 20s")
+    return seconds
+
+
+def say(line: str) -> None:
+    """A line for the person who waits, on standard error."""
+    print(line, file=sys.stderr)
+
+
+def show(result: dict[str, Any], lines: Sequence[str], *, as_json: bool) -> None:
+    """The result on standard output: one JSON object, or lines for people."""
+    if as_json:
+        print(json.dumps(result))
+        return
+    for line in lines:
+        print(line)
