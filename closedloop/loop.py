@@ -269,6 +269,12 @@ def step_type(shown: Iterable[str]) -> np.dtype[Any]:
     return chain.record((*((name, STEP[name]) for name in STEP.names or ()), *((name, _SHOWN) for name in shown)))
 
 
+def shown_in(row: np.dtype[Any]) -> tuple[str, ...]:
+    """What parts show of themselves in steps, or in a recording's rows, of this type."""
+    common = {*(READING.names or ()), *(STEP.names or ()), "host_ns"}
+    return tuple(name for name in row.names or () if name not in common)
+
+
 class Loop:
     """The chain of one session, with the memory of what it has seen; one session, one loop.
 

@@ -184,6 +184,24 @@ def _part_of(module_name: str) -> type[Part] | None:
     return parts[0]
 
 
+def as_list(value: Any) -> Any:
+    """A single part may be written without a list."""
+    return [value] if isinstance(value, dict) else value
+
+
+@dataclass(frozen=True)
+class InFile:
+    """Marks a field that a YAML file gives as the path of another file, from the folder it lies in itself."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """As it is."""
+        return handler(source)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """For editors: the path."""
+        return {"type": "string"}
+
+
 @dataclass(frozen=True)
 class OneOf:
     """Marks a field that holds any part of a package, told apart by `kind`; see `one_of`."""

@@ -19,17 +19,12 @@ from closedloop.errors import ConfigError
 from closedloop.features import Feature
 from closedloop.limits import Limits, command
 from closedloop.loop import Plan
-from closedloop.model import Model, OneOf, Seconds, source_digest
+from closedloop.model import InFile, Model, OneOf, Seconds, as_list, source_digest
 from closedloop.policies import Policy
 from closedloop.quality import Quality
 from closedloop.readings import FLAG_NO_CONTROL, Stream
 from closedloop.train import Train
 from closedloop.yaml_file import load, resolve
-
-
-def _as_chain(value: Any) -> Any:
-    """A single feature may be written without a list."""
-    return [value] if isinstance(value, dict) else value
 
 
 def _as_anchor(value: Any, info: ValidationInfo) -> Any:
@@ -64,14 +59,14 @@ class Protocol(Model):
         description="Of the study: baseline, withdrawal day 7, re-exposure. Sessions are tabulated by it.",
     )
     description: str = Field("", description="For people.")
-    anchor: Annotated[Anchor | None, BeforeValidator(_as_anchor)] = Field(
+    anchor: Annotated[Anchor | None, BeforeValidator(_as_anchor), InFile()] = Field(
         None, description="File of the animal's drug-free reference, made by closedloop anchor."
     )
     warm_up: Seconds = Field(ge=0, description="Nothing fires before so much sample time, from the start or a restart.")
     duration: Seconds = Field(gt=0, description="Sample time of a session, unless --duration says otherwise.")
     features: Annotated[
         tuple[Annotated[Feature, OneOf("closedloop.features")], ...],
-        BeforeValidator(_as_chain),
+        BeforeValidator(as_list),
         Field(
             min_length=1,
             examples=["[{kind: dff}]"],

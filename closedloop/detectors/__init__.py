@@ -25,12 +25,12 @@ from functools import lru_cache
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from closedloop import chain
 from closedloop.anchor import Anchor
 from closedloop.chain import Chain, Kernel, Shown, nothing
-from closedloop.model import OneOf, Part, Seconds, kernel
+from closedloop.model import OneOf, Part, Seconds, as_list, kernel
 
 OwnFeature = Annotated[Part, OneOf("closedloop.features")]
 
@@ -67,7 +67,7 @@ class Detector(Part):
     release: float = Field(2.0, description="Score below which it is over (hysteresis).")
     minimum_duration: Seconds = Field(0.0, ge=0, description="How long the score must stay up before it counts.")
     hold: Seconds = Field(10.0, ge=0, description="Longest time the statistics are held still by a detection.")
-    features: tuple[OwnFeature, ...] = Field(
+    features: Annotated[tuple[OwnFeature, ...], BeforeValidator(as_list)] = Field(
         (), max_length=8, description="A chain of its own, from the reading; without it the protocol's is used."
     )
 
@@ -76,6 +76,7 @@ class Detector(Part):
     follow: ClassVar[Callable[..., None]] = staticmethod(no_learning)
     resume: ClassVar[Callable[..., None]] = staticmethod(nothing)
     shown: ClassVar[dict[str, Callable[..., float]]] = {}
+    unit: ClassVar[str] = "SD"  # of the score, for people
     knows_nan: ClassVar[bool] = False  # whether follow and learn are to be called on nan, too
 
     @model_validator(mode="after")

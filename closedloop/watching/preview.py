@@ -24,7 +24,7 @@ import numpy as np
 from closedloop import wire
 from closedloop.errors import ClosedLoopError
 from closedloop.loop import DETECTED, VALID, Loop
-from closedloop.model import Part, Quantity
+from closedloop.model import Model, Part, Quantity
 from closedloop.protocol import Protocol
 from closedloop.readings import READING, Readings
 from closedloop.recording import Recording
@@ -135,14 +135,22 @@ def _as_readings(rows: Any) -> Readings:
     return readings
 
 
-def _times_s(part: Part) -> list[float]:
-    """All lengths of time that a part's parameters name."""
-    return [
+def _times_s(part: Model) -> list[float]:
+    """All lengths of time that a part's parameters name, those of its own parts too."""
+    own = [
         float(getattr(part, name))
         for name, info in type(part).model_fields.items()
         if any(isinstance(found, Quantity) and found.dimension == "time" for found in info.metadata)
         and getattr(part, name) is not None
     ]
+    return own + [time_s for inner in _models_in(part) for time_s in _times_s(inner)]
+
+
+def _models_in(part: Model) -> list[Model]:
+    """What a part is made of: members, chains of its own, sections."""
+    values = [getattr(part, name) for name in type(part).model_fields]
+    lists = [value if isinstance(value, tuple) else (value,) for value in values]
+    return [value for several in lists for value in several if isinstance(value, Model)]
 
 
 def _histogram(scores: Any) -> dict[str, Any] | None:

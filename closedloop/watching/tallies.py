@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from closedloop.deliveries import ON_BOARD
+from closedloop.loop import shown_in
 from closedloop.recording import Event, Rows
 from closedloop.watching.follower import Fresh
 
@@ -81,6 +82,7 @@ class Tallies:
         repeated: readings that came twice, and were left out.
         latency: read_to_command and command_to_light.
         residual_us: last answer of a board's clock against the fit, by board; what is unknown is absent.
+        shown: what the session's parts show of themselves, by name, at the last reading; nan where unknown.
     """
 
     def __init__(self, header: dict[str, Any] | None = None) -> None:
@@ -96,6 +98,7 @@ class Tallies:
         self.repeated = 0
         self.latency = {"read_to_command": Histogram(), "command_to_light": Histogram()}
         self.residual_us: dict[str, float] = {}
+        self.shown: dict[str, float] = {}
         self._tip_mw: float | None = header.get("tip_mw")
         self._train_s = _train_s(header)
         self._seq: tuple[int, int] | None = None
@@ -121,6 +124,7 @@ class Tallies:
                 self._hear[event.kind](event)
         if len(fresh.rows):
             self._count(fresh.rows)
+            self.shown = {name: float(fresh.rows[name][-1]) for name in shown_in(fresh.rows.dtype)}
         if len(fresh.health):
             self._look_at(fresh.health[-1])
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from closedloop.model import Model, OneOf, Quantity, kinds
+from closedloop.model import InFile, Model, OneOf, Quantity, kinds
 
 _HIDDEN = {"version"}
 
@@ -67,7 +67,7 @@ def _of_field(info: FieldInfo, value: Any, key: str, depth: int) -> Iterator[Ent
     about = info.description or ""
     if (family := _first(info, OneOf)) is not None:
         yield from _of_parts(family, value, key, depth, about)
-    elif (model := _model_in(info.annotation)) is not None:
+    elif (model := _model_in(info.annotation)) is not None and _first(info, InFile) is None:
         yield Entry(key, depth, about=about, heading=True)
         yield from entries(model, value if isinstance(value, dict) else {}, f"{key}.", depth + 1)
     else:

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from closedloop import detectors
 from closedloop.dashboard.plots.shades import Shade, Shades, look_of
+from closedloop.model import kinds
 from closedloop.watching.marks import Marks, Span
 
 Array = npt.NDArray[np.float64]
@@ -66,7 +68,7 @@ def subjects_of(header: dict[str, Any]) -> tuple[Subject, ...]:
         Subject("signal", "470 nm signal", "V", "signal", "no readings in this stretch"),
         Subject("control", "405 nm control", "V", "control", _NO_CONTROL),
         Subject("feature", feature, unit, "feature", "no feature in this stretch: it is unknown under a veto"),
-        Subject("score", "score", "SD", "score", "no score yet: the detector is warming up"),
+        Subject("score", "score", _score_unit(header), "score", "no score yet: the detector is warming up"),
     )
 
 
@@ -106,6 +108,13 @@ def release_at(header: dict[str, Any], marks: Marks, times_s: Array) -> Array:
 def _kinds(header: dict[str, Any]) -> list[str]:
     features = (header.get("protocol") or {}).get("features") or ()
     return [str(feature.get("kind", "?")) for feature in features if isinstance(feature, dict)]
+
+
+def _score_unit(header: dict[str, Any]) -> str:
+    """As the session's detector has it; a detector that is not known here has none that could be told."""
+    kind = ((header.get("protocol") or {}).get("detector") or {}).get("kind", "threshold")
+    found = kinds(detectors).get(str(kind))
+    return str(getattr(found, "unit", ""))
 
 
 def _release(header: dict[str, Any]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 UNKNOWN = "–"
+_SHOWN_UNITS = {"rate": "/min", "gain": "\u00d7"}
 
 
 def clock(seconds: float) -> str:
@@ -54,6 +55,16 @@ def number(value: float | None, unit: str = "") -> str:
     if value is None or not math.isfinite(value):
         return UNKNOWN
     return f"{_three(value)} {unit}".strip()
+
+
+def shown(name: str, value: float) -> str:
+    """A number that a part shows of itself, in the unit that its name has in this field."""
+    if not math.isfinite(value):
+        return UNKNOWN
+    if name.startswith("level"):
+        return f"{100 * value:+.1f} %"
+    unit = next((unit for start, unit in _SHOWN_UNITS.items() if name.startswith(start)), "")
+    return number(value, unit)
 
 
 def whole(count: int) -> str:

@@ -48,9 +48,17 @@ def groups(tallies: Tallies) -> tuple[Group, ...]:
         Group("DETECTED, DECIDED", (total, *(decided or [Figure("decisions", "none yet")]))),
         Group("TRAINS", (*(Figure(_plain(name), amounts.whole(n)) for name, n in trains.items()), *_light(tallies))),
         Group("REFUSED", tuple(refused) or (Figure("by any reason", "none"),)),
+        *_measured(tallies),
         Group("READINGS", tuple(_readings(tallies))),
         Group("CLOCK, LAST RESIDUAL", tuple(_residuals(tallies))),
     )
+
+
+def _measured(tallies: Tallies) -> Iterator[Group]:
+    """What the session's features and detector show of themselves, each by itself; no group where they show nothing."""
+    if tallies.shown:
+        figures = [Figure(_plain(name), amounts.shown(name, value)) for name, value in tallies.shown.items()]
+        yield Group("MEASURED", tuple(figures))
 
 
 def _decided(tallies: Tallies) -> Iterator[Figure]:
