@@ -4,7 +4,8 @@
     python benchmarks/replay.py --long --json   more readings and runs, as one JSON object
 
 The loop does all that a session does with a reading: counts to numbers, quality, feature, score, crossing, learning,
-policy and limits, one step of output each. scipy does the filters alone, on arrays of floats made beforehand.
+policy and limits, one step of output each. scipy does the filters alone, on arrays of floats made beforehand. Then the
+same with the bank of matched filters, and how much memory a recording takes of which no step is kept.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from math import sqrt
 from typing import Any
@@ -22,27 +24,32 @@ import scipy
 from machine import machine, say
 from scipy.signal import butter, lfilter, sosfilt
 
-from closedloop import limits
+from closedloop import detectors, limits
+from closedloop.analysis import workers
+from closedloop.analysis.detection import detect
+from closedloop.detectors import Detector
 from closedloop.detectors.threshold import Threshold
 from closedloop.features import Feature
 from closedloop.features.dff import Dff
 from closedloop.features.isosbestic import Isosbestic
 from closedloop.features.lowpass import Lowpass
-from closedloop.loop import Loop, Plan
+from closedloop.loop import STEP, Loop, Plan
+from closedloop.model import kinds
 from closedloop.policies.closed_loop import ClosedLoop
 from closedloop.quality import Quality
-from closedloop.readings import READING, Readings
+from closedloop.readings import READING, Readings, Stream
 from closedloop.train import Train
 
 RATE_HZ, NANO_UNITS = 130.0, 10_000
 BASELINE_S, EPOCH_S, CUTOFF_HZ = 60.0, 120.0, 5.0
 SHORT, LONG = (500_000, 7), (5_000_000, 15)  # readings, runs
 SINGLE = 20_000
-AIM = 10_000_000  # readings a second
+AIM, BANK_AIM = 20_000_000, 2_000_000  # readings a second; with the bank of matched filters
 MEASURED = (
     "readings a second on one core, all of them in one call. loop: Loop.run, the whole chain. scipy: lfilter and "
     "sosfilt for the running means and the biquad of the same chain and nothing else, floats ready. The two take "
-    "turns; ratio is loop over scipy, of the medians. one_reading_us: one call of Loop.run with one reading."
+    "turns; ratio is loop over scipy, of the medians. one_reading_us: one call of Loop.run with one reading. "
+    "matched_filter: dF/F, the bank, policy and limits. memory: most that is allocated while going through a recording."
 )
 
 Floats = npt.NDArray[np.float64]
@@ -61,11 +68,14 @@ def readings(count: int) -> tuple[Readings, Floats, Floats]:
     return rows, rows["signal_lit"] * scale, rows["control_lit"] * scale
 
 
-def plan(feature: Feature) -> Plan:
-    """The chain of `withdrawal_inhibition`, with this first feature."""
+THRESHOLD = Threshold(threshold=4.0, release=2.0, minimum_duration=0.05, window=60.0)
+
+
+def plan(*features: Feature, detector: Detector = THRESHOLD) -> Plan:
+    """The session of `withdrawal_inhibition`, with these features and this detector."""
     return Plan(
-        features=(feature, Lowpass(cutoff=CUTOFF_HZ)),
-        detector=Threshold(threshold=4.0, release=2.0, minimum_duration=0.05, window=60.0),
+        features=features,
+        detector=detector,
         policy=ClosedLoop(refractory=5.0),
         quality=Quality(),
         train=Train(on=0.5),
@@ -115,8 +125,9 @@ def _seconds(work: Callable[[], object]) -> float:
 def measure(name: str, count: int, runs: int) -> dict[str, Any]:
     """One chain: loop and scipy in turn, so many runs of so many readings."""
     feature, by_scipy = CHAINS[name]
+    made = plan(feature, Lowpass(cutoff=CUTOFF_HZ))
     rows, signal, control = readings(count)
-    fresh = [Loop(plan(feature), rate_hz=RATE_HZ, nano_units=NANO_UNITS) for _ in range(runs)]
+    fresh = [Loop(made, rate_hz=RATE_HZ, nano_units=NANO_UNITS) for _ in range(runs)]
     fresh[0].compile()
     loop_s, scipy_s = [], []
     for loop in fresh:
@@ -131,8 +142,51 @@ def measure(name: str, count: int, runs: int) -> dict[str, Any]:
         "scipy_per_s": scipy_rate,
         "ratio": round(loop_rate["median"] / scipy_rate["median"], 2),
         "aim_met": loop_rate["best"] >= AIM,
-        "one_reading_us": one_reading(plan(feature), rows),
-        "same": agreement(plan(feature), rows, by_scipy(signal, control)),
+        "one_reading_us": one_reading(made, rows),
+        "same": agreement(made, rows, by_scipy(signal, control)),
+    }
+
+
+def matched_filter(count: int, runs: int) -> dict[str, Any]:
+    """The bank of matched filters on dF/F; says why where it cannot be run."""
+    kind: Any = kinds(detectors).get("matched_filter")
+    if kind is None:
+        return {"skipped": "there is no detector of the kind matched_filter"}
+    detector = kind()
+    if detector.needs_anchor:
+        return {"skipped": "the detector matched_filter needs an anchor"}
+    rows, _, _ = readings(count)
+    made = plan(Dff(baseline=BASELINE_S), detector=detector)
+    fresh = [Loop(made, rate_hz=RATE_HZ, nano_units=NANO_UNITS) for _ in range(runs)]
+    fresh[0].compile()
+    rate = _rates(count, [_seconds(lambda loop=loop: loop.run(rows)) for loop in fresh])  # type: ignore[misc]
+    return {
+        "chain": "dff+matched_filter+closed_loop",
+        "readings": count,
+        "runs": runs,
+        "loop_per_s": rate,
+        "aim_met": rate["best"] >= BANK_AIM,
+        "one_reading_us": one_reading(made, rows),
+    }
+
+
+def memory(count: int) -> dict[str, Any]:
+    """Megabytes allocated at most while going through so many readings, and through four times as many."""
+    made, peaks = plan(Dff(baseline=BASELINE_S)), []
+    for times in (1, 4):
+        rows, _, _ = readings(count * times)
+        stream = Stream(rows, round(RATE_HZ * 1000), NANO_UNITS, "made")
+        workers.detect_here([workers.Run(made, stream)], 1)  # compiled from here on
+        tracemalloc.start()
+        detect(made, stream)
+        peaks.append(round(tracemalloc.get_traced_memory()[1] / 1e6, 2))
+        tracemalloc.stop()
+    steps_mb = round(4 * count * STEP.itemsize / 1e6, 2)
+    return {
+        "readings": [count, 4 * count],
+        "peak_mb": peaks,
+        "flat": peaks[1] < 1.1 * peaks[0],
+        "its_steps_mb": steps_mb,
     }
 
 
@@ -168,6 +222,14 @@ def table(result: dict[str, Any]) -> Iterator[str]:
             yield f"{who:6}{chain['chain']:36}{rate['best'] / 1e6:>8.1f}{rate['median'] / 1e6:>8.1f}"
         one = chain["one_reading_us"]
         yield f"{'':6}ratio {chain['ratio']}; one reading {one['p50']} us, p99 {one['p99']}; same {chain['same']}"
+    bank, flat = result["matched_filter"], result["memory"]
+    if "skipped" in bank:
+        yield f"matched_filter: not measured: {bank['skipped']}"
+    else:
+        rate = bank["loop_per_s"]
+        yield f"loop  {bank['chain']:36}{rate['best'] / 1e6:>8.1f}{rate['median'] / 1e6:>8.1f}"
+    least, most = flat["peak_mb"]
+    yield f"memory: {least} MB for {flat['readings'][0]} readings, {most} MB for {flat['readings'][1]}"
 
 
 def main() -> int:
@@ -185,7 +247,10 @@ def main() -> int:
         "machine": machine() | {"scipy": scipy.__version__},
         "measured": MEASURED,
         "aim_per_s": AIM,
+        "matched_filter_aim_per_s": BANK_AIM,
         "chains": [measure(name, asked.readings or count, asked.runs or runs) for name in CHAINS],
+        "matched_filter": matched_filter(asked.readings or count, asked.runs or runs),
+        "memory": memory(asked.readings or count),
     }
     say(result, table(result), as_json=asked.json)
     return 0

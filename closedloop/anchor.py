@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from closedloop.errors import ConfigError
+from closedloop.errors import ConfigError, RecordingError
 from closedloop.model import FROM_FILE, Fraction, Hertz, Milliwatts, Model, Rate, Seconds
 
 LEAST_SESSIONS = 3
@@ -47,6 +48,21 @@ class Photometry(Model):
         return said
 
 
+def photometry_of(header: Mapping[str, Any], source: str) -> Photometry | None:
+    """What a session's rig said it measures with, if it did; `source` is for messages.
+
+    Raises:
+        RecordingError: what it said cannot be read.
+    """
+    said = (header.get("rig") or {}).get("photometry")
+    if said is None:
+        return None
+    try:
+        return Photometry.model_validate(said, context=FROM_FILE)
+    except ValidationError as error:
+        raise RecordingError(f"{source}: its rig's photometry cannot be read: {error.errors()[0]['msg']}") from error
+
+
 def _milliwatts(power: float | None) -> str:
     return "not given" if power is None else f"{power:g} mW"
 
@@ -70,8 +86,11 @@ class Events(Model):
     rate: Rate = Field(ge=0, description="Mean of the sessions.")
     rates: tuple[Rate, ...] = Field(min_length=LEAST_SESSIONS, description="The sessions' rates.")
     count: int = Field(ge=0, description="Events in all sessions.")
+    busy: Fraction = Field(0.0, ge=0, le=0.9, description="Part of the time in which one was up, so none could begin.")
     log_mean: float | None = Field(None, description="Mean of ln(peak amplitude).")
     log_sd: float | None = Field(None, ge=0, description="Its SD.")
+    log_means: tuple[float, ...] = Field((), description="That mean of each session that has peaks.")
+    log_counts: tuple[int, ...] = Field((), description="Of how many peaks each of those is.")
     quantiles: dict[str, Fraction] = Field(
         default_factory=dict, description="Peak amplitude by percent of events: '10', '25', '50', '75', '90', '95'."
     )
@@ -102,6 +121,7 @@ class Anchor(Model):
     subject: str = Field(min_length=1, max_length=80, description="The animal.")
     photometry: Photometry = Field(description="What its sessions were measured with.")
     features: tuple[dict[str, Any], ...] = Field(description="The chain whose events and noise are told.")
+    warm_up: Seconds = Field(300.0, ge=0, description="Left out from each session's start: bleaching is fastest there.")
     level: Level | None = Field(description="None of recordings without a control.")
     events: Events = Field(description="Transients of that chain.")
     noise: Noise = Field(description="Noise of that chain.")
@@ -126,10 +146,13 @@ class Anchor(Model):
 
     def mismatches(self, subject: str | None, photometry: Photometry | None) -> list[str]:
         """Why sessions of this animal on this rig cannot be compared with the anchor; nothing if they can."""
-        said = [] if subject in (None, self.subject) else [f"subject: {subject}, not {self.subject}"]
+        said = []
+        if subject not in (None, self.subject):
+            said.append(f"subject: {subject}, not {self.subject}; use this animal's own anchor")
         if photometry is None:
             return [*said, "the rig does not say what it measures with; give it a photometry section"]
-        return said + self.photometry.mismatches(photometry)
+        others = self.photometry.mismatches(photometry)
+        return said + [f"{one}; use an anchor made with the same, or set the rig as it was" for one in others]
 
     def save(self, path: Path) -> None:
         """Write it, never over another file.

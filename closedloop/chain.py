@@ -39,12 +39,13 @@ def chain(features: Sequence[Any]) -> Chain:
 
 def memory_of(features: Sequence[Any]) -> np.dtype[Any]:
     """The memory of a chain."""
-    return record(tuple((_name(at), feature.memory()) for at, feature in enumerate(features)))
+    return record(tuple((_name(at, len(features)), feature.memory()) for at, feature in enumerate(features)))
 
 
 def parameters_of(features: Sequence[Any], rate_hz: float) -> Any:
     """One record: the parameters of a chain for readings at `rate_hz`."""
-    return side_by_side({_name(at): feature.parameters(rate_hz) for at, feature in enumerate(features)})
+    count = len(features)
+    return side_by_side({_name(at, count): feature.parameters(rate_hz) for at, feature in enumerate(features)})
 
 
 @lru_cache(maxsize=256)
@@ -64,6 +65,18 @@ def side_by_side(records: dict[str, Any]) -> Any:
 @kernel
 def nothing(memory: Any, p: Any) -> None:
     """For a part that has nothing to do here."""
+
+
+def done_by(kernel_of: Kernel) -> Kernel:
+    """The kernel, or one that does nothing in place of `nothing`: for this composition alone, as `_name` is."""
+    if kernel_of is not nothing:
+        return kernel_of
+
+    @kernel
+    def nothing_here(memory: Any, p: Any) -> None:
+        pass
+
+    return nothing_here
 
 
 @lru_cache(maxsize=256)
@@ -93,22 +106,24 @@ def one_after_the_other(first: Kernel, second: Kernel) -> Kernel:
     return both
 
 
-def _name(at: int) -> str:
-    return f"feature_{at}"
+def _name(at: int, count: int) -> str:
+    """Where a feature lies; it says of how many, so that no memory is the beginning of another: numba mixes those up."""
+    return f"feature_{at + 1}_of_{count}"
 
 
 @lru_cache(maxsize=256)
 def _chain(parts: tuple[tuple[Kernel, Kernel, Shown], ...]) -> Chain:
     resume, shown = nothing, []
     for at, (_, resumes, shows) in enumerate(parts):
-        resume = one_after_the_other(resume, nothing if resumes is nothing else within(_name(at), resumes))
-        shown += [(name, within(_name(at), kernel_of)) for name, kernel_of in shows]
+        place = _name(at, len(parts))
+        resume = one_after_the_other(resume, nothing if resumes is nothing else within(place, resumes))
+        shown += [(name, within(place, kernel_of)) for name, kernel_of in shows]
     return Chain(_values(tuple(value for value, _, _ in parts)), resume, tuple(shown))
 
 
 @lru_cache(maxsize=256)
 def _values(values: tuple[Kernel, ...], at: int = 0) -> Kernel:
-    value_of, name = values[at], _name(at)
+    value_of, name = values[at], _name(at, len(values))
     if at == len(values) - 1:
 
         @kernel

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from closedloop.commands import add_set, configured, duration_s, say, show
+from closedloop.commands import add_set, anchor, configured, duration_s, replay, say, show, study, tune
 from closedloop.errors import ClosedLoopError, ConfigError, DeviceError, Tripped
 
 _ENDINGS = {"completed": 0, "stopped": 0, "device_lost": DeviceError.exit_code, "tripped": Tripped.exit_code}
@@ -60,11 +60,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_dashboard(commands)
     _add_watch(commands)
     _add_check(commands)
-    _add_replay(commands)
+    replay.add(commands)
     _add_export(commands)
     _add_devices(commands)
     _add_flash(commands)
     _add_selftest(commands)
+    anchor.add(commands)
+    study.add(commands)
+    tune.add(commands)
     return parser
 
 
@@ -135,17 +138,6 @@ def _add_check(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     add_set(parser)
     parser.set_defaults(command=_check)
-
-
-def _add_replay(commands: Any) -> None:
-    parser = commands.add_parser("replay", help="run the same loop over a recording, as fast as it goes")
-    parser.add_argument("recording", metavar="RECORDING", type=Path)
-    parser.add_argument("--protocol", metavar="PROTOCOL", required=True)
-    parser.add_argument("--seed", metavar="N", type=int, help="default: the recording's own, or 0")
-    parser.add_argument("--out", metavar="DIR", type=Path, help="write samples.csv and events.csv here")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    add_set(parser)
-    parser.set_defaults(command=_replay)
 
 
 def _add_export(commands: Any) -> None:
@@ -280,26 +272,6 @@ def _check(options: argparse.Namespace) -> int:
     found = budget.budget(protocol, rig)
     show(found.as_dict(), budget.lines(found), as_json=options.json)
     return ConfigError.exit_code if found.refusals else 0
-
-
-def _replay(options: argparse.Namespace) -> int:
-    from closedloop import terminal
-    from closedloop.analysis import export_csv
-    from closedloop.analysis.replay import replay
-
-    protocol, _ = configured(options)
-    with terminal.counting("replay") as bar:
-        task = bar.add_task("", total=None)
-        replayed = replay(
-            options.recording, protocol, options.seed, lambda n, of: bar.update(task, advance=n, total=of)
-        )
-    result = replayed.summary()
-    if options.out:
-        with terminal.counting("samples") as bar:
-            task = bar.add_task("", total=len(replayed.steps))
-            export_csv.export_replay(replayed, options.out, lambda n: bar.advance(task, n))
-    show(result, terminal.outcome(result), as_json=options.json)
-    return 0
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -149,7 +149,7 @@ def _compile(  # noqa: C901, PLR0915 - the eight steps of the path, in one place
     """All parts as one machine-code function; the kernels are fixed, parameters and memory are not."""
     value_of, score_of, prepare = features.value, detector.score, detector.prepare
     follow, learn_from = detector.follow, detector.learn
-    resume_features, resume_detector = features.resume, detector.resume
+    resume_features, resume_detector = chain.done_by(features.resume), chain.done_by(detector.resume)
     show = _show(shown)
 
     @kernel
@@ -215,16 +215,15 @@ def _compile(  # noqa: C901, PLR0915 - the eight steps of the path, in one place
     return run
 
 
-@kernel
-def _show_nothing(memory: Any, p: Any, step: Any) -> None:
-    """For parts of which nothing is shown."""
-
-
-@lru_cache(maxsize=64)
 def _show(shown: Shown) -> Kernel:
     """Puts each shown number into the step, by its name."""
     if not shown:
-        return _show_nothing
+
+        @kernel
+        def show_nothing(memory: Any, p: Any, step: Any) -> None:
+            pass
+
+        return show_nothing
     (name, number_of), rest = shown[0], _show(shown[1:])
 
     @kernel
@@ -316,16 +315,17 @@ class Loop:
         """Make the machine code now (a second or two), so that the first reading does not wait for it."""
         self.run(np.zeros(0, READING))
 
-    def run(self, readings: Readings) -> Steps:
+    def run(self, readings: Readings, steps: Steps | None = None) -> Steps:
         """One step for each reading.
 
         Args:
             readings: array of READING, in order of ticks.
+            steps: where they go, every field of them; None for new ones.
 
         Returns:
             Array of `step_type`, as long as `readings`.
         """
-        steps = np.zeros(len(readings), self.step_type)
+        steps = np.zeros(len(readings), self.step_type) if steps is None else steps
         done = self._run(self._memory, self._parameters, readings, steps)
         while done < len(readings):
             self._forget(int(readings["ticks"][done]))

@@ -257,6 +257,19 @@ class OneOf:
         return {**made, "required": ["kind", *made.get("required", [])]}
 
 
+def models_in(model: Model) -> list[Model]:
+    """What a model is made of, one step down: sections, members, chains of its own."""
+    values = [getattr(model, name) for name in type(model).model_fields]
+    lists = [value if isinstance(value, tuple) else (value,) for value in values]
+    return [value for several in lists for value in several if isinstance(value, Model)]
+
+
+def parts_within(model: Model) -> list[Part]:
+    """The part itself, and all parts that it is made of, however deep."""
+    own = [model] if isinstance(model, Part) else []
+    return own + [part for inner in models_in(model) for part in parts_within(inner)]
+
+
 def digest(model: Model) -> str:
     """SHA-256 of all that a model says, in hex."""
     return hashlib.sha256(json.dumps(model.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()

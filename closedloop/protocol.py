@@ -12,14 +12,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from closedloop import anchor as anchors
-from closedloop import wire
+from closedloop import online, wire
 from closedloop.anchor import Anchor, Photometry
 from closedloop.detectors import Detector
 from closedloop.errors import ConfigError
 from closedloop.features import Feature
 from closedloop.limits import Limits, command
 from closedloop.loop import Plan
-from closedloop.model import InFile, Model, OneOf, Seconds, as_list, source_digest
+from closedloop.model import InFile, Model, OneOf, Seconds, as_list, parts_within, source_digest
 from closedloop.policies import Policy
 from closedloop.quality import Quality
 from closedloop.readings import FLAG_NO_CONTROL, Stream
@@ -102,33 +102,36 @@ class Protocol(Model):
         self.anchored_parts()
         return self
 
-    def anchored_parts(self) -> tuple[tuple[Feature, ...], Detector]:
+    def anchored_parts(self, photometry: Photometry | None = None) -> tuple[tuple[Feature, ...], Detector]:
         """Features and detector, with what they leave open taken from the anchor.
+
+        Args:
+            photometry: of the session's rig: the dark offsets of the day count, not those of the anchor's days.
 
         Raises:
             ValueError: the anchor does not allow what is asked for; says why.
         """
         if self.anchor is None:
             return self.features, self.detector
-        anchor = self.anchor
+        anchor = self.anchor if photometry is None else self.anchor.model_copy(update={"photometry": photometry})
         return tuple(feature.anchored(anchor) for feature in self.features), self.detector.anchored(anchor)
 
     def anchor_problems(self, subject: str | None, photometry: Photometry | None) -> list[str]:
         """Why the anchor cannot serve this animal on a rig that measures so; nothing if it can, or there is none."""
         if self.anchor is None:
             return []
-        said = self.anchor.mismatches(subject, photometry)
-        return [f"anchor of {self.anchor.subject}: {one}; use this animal's own anchor" for one in said]
+        return [f"anchor of {self.anchor.subject}: {one}" for one in self.anchor.mismatches(subject, photometry)]
 
-    def plan(self, limits: wire.Limits, full_power_mw: float | None) -> Plan:
+    def plan(self, limits: wire.Limits, full_power_mw: float | None, photometry: Photometry | None = None) -> Plan:
         """The loop's parts under these limits.
 
         Args:
             limits: those in force.
             full_power_mw: the rig's power at the tip at full level; None without calibration.
+            photometry: what the rig measures with; None where it does not say.
         """
         known = self.light.power is None or full_power_mw is not None
-        features, detector = self.anchored_parts()
+        features, detector = self.anchored_parts(photometry)
         return Plan(
             features=features,
             detector=detector,
@@ -142,9 +145,9 @@ class Protocol(Model):
         )
 
     def part_digests(self) -> dict[str, str]:
-        """Which version of each part's file this protocol ran with."""
-        parts = [*self.features, self.detector, self.policy]
-        return {f"{type(part).__module__}": source_digest(type(part)) for part in parts}
+        """Which version of each part's file this protocol ran with, and of the statistics that they share."""
+        parts = [part for one in (*self.features, self.detector, self.policy) for part in parts_within(one)]
+        return {type(part).__module__: source_digest(type(part)) for part in parts} | online.source_digests()
 
     def notes(self, rate_hz: float) -> list[str]:
         """What a user should know of the features at this rate."""

@@ -113,6 +113,8 @@ def refuse(request: Request) -> None:
         problems += needs_control(request.protocol, request.play)
     problems += request.rig.impossible(request.protocol.light, request.limits)
     problems += request.protocol.anchor_problems(request.subject, request.rig.photometry)
+    if request.protocol.anchor is not None and request.subject is None:
+        problems.append(f"--subject: the anchor is of {request.protocol.anchor.subject}; say which animal this is")
     if problems:
         raise ConfigError(*problems)
 
@@ -214,7 +216,7 @@ class _Rows:
 
 def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, about: _About) -> Ending:
     """The session, in the engine's process."""
-    plan = request.protocol.plan(request.limits, request.rig.full_power_mw)
+    plan = request.protocol.plan(request.limits, request.rig.full_power_mw, request.rig.photometry)
     with contextlib.ExitStack() as opened:
         daq = request.rig.daq.open(ports.daq)
         opened.callback(daq.close)

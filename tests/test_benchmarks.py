@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -103,3 +105,51 @@ def test_repaints_memory_and_esc_of_the_dashboard_have_figures(dashboard: dict[s
     assert dashboard["repaint"]["whole session"]["a_second"] > 0
     assert len(dashboard["memory"]["own_mb"]) == 2
     assert [esc["n"] for esc in dashboard["esc"].values()] == [1, 1, 1]
+
+
+@pytest.fixture
+def detection_noise(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("detection_noise")
+
+
+def test_detectors_name_their_sections_and_refuse_another() -> None:
+    command = [sys.executable, str(BENCHMARKS / "detectors.py"), "--only", "noises"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 2
+    assert "noise" in ran.stderr
+
+
+def test_the_exact_cusum_has_the_run_length_that_is_computed(detection_noise: Any) -> None:
+    for shift in (0.5, 1.0):
+        threshold = detection_noise.exact_threshold(60.0, shift)
+        assert detection_noise.run_length(threshold, shift) == pytest.approx(7800, rel=1e-6)
+        noise = np.random.default_rng(1).standard_normal(8_000_000)
+        counted = detection_noise.alarms_with_restart(noise, shift, threshold)
+        assert counted == pytest.approx(len(noise) / 7800, rel=0.1)
+
+
+def test_a_rate_has_its_poisson_interval(detection_noise: Any) -> None:
+    none, ten = detection_noise.rate(0, 10.0), detection_noise.rate(10, 10.0)
+    assert (none["low"], none["high"]) == (0.0, pytest.approx(0.369, abs=0.001))
+    assert (ten["per_h"], ten["low"], ten["high"]) == (
+        1.0,
+        pytest.approx(0.48, abs=0.01),
+        pytest.approx(1.84, abs=0.01),
+    )
+
+
+def test_white_and_coloured_noise_have_every_figure_with_its_interval(detection_noise: Any) -> None:
+    size = detection_noise.Size(white=1, changes=24, coloured=1, calibration=1)
+    white = detection_noise.white(1.0, size, 1)
+    assert white["delay"]["n"] == 24
+    assert white["delay"]["missed"] == white["false_alarms"]["vetoed"] == 0
+    assert 0 < white["efficiency_low"] <= white["efficiency"] <= white["efficiency_high"]
+    coloured = detection_noise.coloured_noise(0.9, 1.0, size, 1)
+    assert list(coloured["false_alarms"]) == [
+        "not_whitened", "epoch_60_s", "epoch_300_s", "anchored", "anchored_calibrated"
+    ]  # fmt: skip
+    for found in (white["false_alarms"], *coloured["false_alarms"].values()):
+        assert found["low"] <= found["per_h"] <= found["high"]
+    result = {"rate_hz": 130.0, "white": [white], "coloured": [coloured]}
+    assert len(list(detection_noise.lines(json.loads(json.dumps(result))))) == 11

@@ -59,7 +59,7 @@ def test_reexposure_and_baseline_use_the_loop_of_withdrawal() -> None:
     real = load_protocol("withdrawal_inhibition").model_dump()
     for name in ("reexposure", "baseline"):
         other = load_protocol(name).model_dump()
-        assert {key for key in real if real[key] != other[key]} <= {"name", "condition", "policy"}
+        assert {key for key in real if real[key] != other[key]} <= {"name", "condition", "phase", "policy"}
 
 
 def test_codes_do_not_tell_the_arm() -> None:

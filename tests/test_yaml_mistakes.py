@@ -94,10 +94,10 @@ IN_PROTOCOL = {
         "kind: thresold",
         "detector.kind",
         "unknown kind 'thresold'",
-        "; did you mean 'threshold'? known in detectors: threshold",
+        "; did you mean 'threshold'? known in detectors: all, any, cusum",
     ),
     "missing kind": mistake(
-        "  kind: threshold\n", "", "detector:", "detector.kind", "missing field; known in detectors: threshold"
+        "  kind: threshold\n", "", "detector:", "detector.kind", "missing field; known in detectors: all, any, cusum"
     ),
     "kind is a number": mistake(
         "kind: threshold", "kind: 3", "kind: 3", "detector.kind", "unknown kind '3'", "known in"
@@ -167,7 +167,7 @@ IN_PROTOCOL = {
         "duration: 30 min\nduration: 40 min",
         "duration: 40 min",
         "YAML",
-        "duplicate key 'duration' (first on line 15); keep one",
+        "duplicate key 'duration' (first on line 17); keep one",
     ),
     "bad indentation": mistake("  power: 5 mW ", "   power: 5 mW ", "   power:", "YAML", "; check indentation"),
     "two documents": mistake("light:", "---\nlight:", "---", "YAML", "a second document begins here; keep one a file"),
@@ -488,7 +488,7 @@ def test_windows_line_ends_keep_the_line_numbers(tmp_path: Path) -> None:
         ("features.9.cutoff=1 Hz", "--set: features.9.cutoff: there is no field '9' to look into"),
         ("features.x=1 Hz", "--set: features.x: there is no such place"),
         ("features.\u00b2=1 Hz", "--set: features.\u00b2: there is no such place"),
-        ("detector.kind=cusum", "--set: detector.kind: unknown kind 'cusum'"),
+        ("detector.kind=wavelet", "--set: detector.kind: unknown kind 'wavelet'"),
         ("detector.release=9", "--set: detector.release: must not lie above threshold (4) (got 9); lower release"),
         ("limits.longest_on=2 s", "--set: limits.longest_on: may not exceed the board's ceiling"),
         ("duration=1 min", "--set: duration: is over before warm_up (300 s) is (got 1 min); lengthen duration"),

@@ -102,7 +102,7 @@ def budget(protocol: Protocol, rig: Rig | None = None) -> Budget:
         limits=tuple(_in_words(in_force)),
         notes=tuple(_notes(protocol, rig)),
         warnings=(*_dose_warnings(tip, mean_mw, kelvin), *_setting_warnings(protocol, rig, worst)),
-        refusals=tuple(_refusals(train, rig, in_force, kelvin)),
+        refusals=(*_anchor_refusals(protocol, rig), *_refusals(train, rig, in_force, kelvin)),
     )
 
 
@@ -163,6 +163,11 @@ def _held_back(protocol: Protocol, worst: Busiest) -> Iterator[str]:
             said = f"refractory {protocol.policy.refractory:g} s would let {wanted} trains begin in {window_s} s"
             yield f"{said}, the limits let {most}"
             return
+
+
+def _anchor_refusals(protocol: Protocol, rig: Rig | None) -> list[str]:
+    """Why levels on this rig can't be compared with the protocol's anchor; the animal is not known here."""
+    return protocol.anchor_problems(None, rig.photometry) if rig else []
 
 
 def _refusals(train: Train, rig: Rig | None, in_force: wire.Limits, kelvin: float | None) -> Iterator[str]:

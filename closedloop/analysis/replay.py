@@ -11,10 +11,11 @@ import numpy as np
 
 from closedloop import formats, wire
 from closedloop.analysis.summary import count_steps, missing
+from closedloop.anchor import photometry_of
 from closedloop.changes import Change, changes_in, rerun
 from closedloop.errors import ConfigError
 from closedloop.limits import effective
-from closedloop.loop import TEST, Loop, Steps, told
+from closedloop.loop import STEP, TEST, Loop, Plan, Steps, told
 from closedloop.model import digest
 from closedloop.protocol import Protocol, needs_control
 from closedloop.readings import Stream
@@ -45,28 +46,61 @@ class Replayed:
 
     def summary(self) -> dict[str, Any]:
         """The public summary; what only a live run can know is null or zero."""
-        readings = self.stream.readings
-        counted = count_steps(self.steps, self.decisions)
-        return {
-            "session": None,
-            "protocol": self.protocol.name,
-            "condition": self.protocol.condition,
-            "seed": self.seed,
-            "duration_s": self.stream.duration_s,
-            "rate_hz": self.stream.rate_hz,
-            "readings": {"received": len(readings), "missing": missing(readings["seq"], None), "damaged_frames": 0},
-            **counted,
-            "trains": {
-                "commanded": sum(counted["decisions"].get(lit, 0) for lit in ("fire", TEST)),
-                "delivered": 0,
-                "on_board": 0,
-                "on_s": 0.0,
-                "energy_mj": None,
-            },
-            "latency_us": {"read_to_command": None, "command_to_light": None},
-            "ended": "completed",
-            "reason": "the recording is over",
-        }
+        return _summary(self.stream, self.protocol, self.seed, count_steps(self.steps, self.decisions))
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A recording, ready to be run through loops.
+
+    Attributes:
+        stream: its readings.
+        recording: the session it is; None of a file of another program.
+    """
+
+    stream: Stream
+    recording: Recording | None
+
+    def plan(self, protocol: Protocol) -> Plan:
+        """The protocol under what the session was run with: its limits and its calibration.
+
+        A file is replayed under the board's ceiling and the protocol's own limits.
+
+        Raises:
+            ConfigError: the protocol needs a control channel and there is none, or its anchor is of another animal.
+        """
+        if problems := [*needs_control(protocol, self.stream), *_anchor_problems(self.recording, protocol)]:
+            raise ConfigError(*problems)
+        header = self.recording.header if self.recording else None
+        limits = wire.Limits(**header["limits"]) if header else effective(protocol.limits, lease_s=0.5)
+        if header is None:
+            return protocol.plan(limits, None)
+        return protocol.plan(limits, header["full_power_mw"], photometry_of(header, self.stream.source))
+
+    def seed(self, seed: int | None) -> int:
+        """This seed, or the session's own, or 0."""
+        own = self.recording.header["seed"] if self.recording else 0
+        return own if seed is None else seed
+
+    def steps(self, protocol: Protocol) -> tuple[Loop, Iterator[Steps]]:
+        """A fresh loop, and what it makes of the readings, in batches.
+
+        With the very protocol that a session ran with, what a person changed meanwhile is done again, too.
+        """
+        loop = Loop(self.plan(protocol), rate_hz=self.stream.rate_hz, nano_units=self.stream.nano_units)
+        return loop, rerun(loop, self.stream.readings, _changes(self.recording, protocol), _BATCH)
+
+
+def open_recording(path: Path) -> Opened:
+    """A session folder, or a file of any format we know.
+
+    Raises:
+        RecordingError: it cannot be read; the message says why.
+    """
+    if not path.is_dir():
+        return Opened(formats.read(path), None)
+    recording = Recording.open(path)
+    return Opened(recording.stream, recording)
 
 
 def read_recording(path: Path) -> Stream:
@@ -75,16 +109,13 @@ def read_recording(path: Path) -> Stream:
     Raises:
         RecordingError: it cannot be read; the message says why.
     """
-    return _opened(path)[0]
+    return open_recording(path).stream
 
 
 def replay(
     path: Path, protocol: Protocol, seed: int | None = None, advance: Callable[[int, int], None] = lambda *_: None
 ) -> Replayed:
-    """All readings of a recording through a fresh loop, in batches.
-
-    A session is replayed under the limits and the calibration it was run with, a file under the board's ceiling and the
-    protocol's own limits. With the very protocol it ran with, what a person changed meanwhile is done again, too.
+    """All readings of a recording through a fresh loop, in batches, with every step kept; see `Opened`.
 
     Args:
         path: a session folder, or a file of any format we know.
@@ -94,25 +125,72 @@ def replay(
 
     Raises:
         RecordingError: it cannot be read.
-        ConfigError: the protocol needs a control channel and there is none.
+        ConfigError: the protocol needs a control channel and there is none, or its anchor is of another animal.
     """
-    stream, recording = _opened(path)
-    header = recording.header if recording else None
-    if problems := needs_control(protocol, stream):
-        raise ConfigError(*problems)
-    limits = wire.Limits(**header["limits"]) if header else effective(protocol.limits, lease_s=0.5)
-    plan = protocol.plan(limits, header["full_power_mw"] if header else None)
-    loop = Loop(plan, rate_hz=stream.rate_hz, nano_units=stream.nano_units)
-    readings = stream.readings
-    steps = np.zeros(len(readings), loop.step_type)
+    opened = open_recording(path)
+    count = len(opened.stream.readings)
+    loop, batches = opened.steps(protocol)
+    steps = np.zeros(count, loop.step_type)
     done = 0
-    for batch in rerun(loop, readings, _changes(recording, protocol), _BATCH):
+    for batch in batches:
         steps[done : done + len(batch)] = batch
         done += len(batch)
-        advance(len(batch), len(readings))
-    own_seed = header["seed"] if header else 0
+        advance(len(batch), count)
+    return Replayed(opened.stream, protocol, opened.seed(seed), steps, (*protocol.policy.decisions, TEST))
+
+
+def summary_of(
+    opened: Opened, protocol: Protocol, seed: int | None = None, advance: Callable[[int, int], None] = lambda *_: None
+) -> dict[str, Any]:
+    """The summary of a replay; no step is kept, however long the recording is. For arguments see `replay`."""
     decisions = (*protocol.policy.decisions, TEST)
-    return Replayed(stream, protocol, own_seed if seed is None else seed, steps, decisions)
+    counted = count_steps(np.zeros(0, STEP), decisions)
+    _, batches = opened.steps(protocol)
+    for batch in batches:
+        counted = _added(counted, count_steps(batch, decisions))
+        advance(len(batch), len(opened.stream.readings))
+    return _summary(opened.stream, protocol, opened.seed(seed), counted)
+
+
+def _added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Counts of two stretches together; a decision of zero stays named."""
+    both: dict[str, Any] = {"detections": one["detections"] + other["detections"]}
+    for name in ("decisions", "refused"):
+        both[name] = {key: one[name].get(key, 0) + other[name].get(key, 0) for key in {**one[name], **other[name]}}
+    return both | {"refused": dict(sorted(both["refused"].items()))}
+
+
+def _summary(stream: Stream, protocol: Protocol, seed: int, counted: dict[str, Any]) -> dict[str, Any]:
+    readings = stream.readings
+    return {
+        "session": None,
+        "protocol": protocol.name,
+        "condition": protocol.condition,
+        "seed": seed,
+        "duration_s": stream.duration_s,
+        "rate_hz": stream.rate_hz,
+        "readings": {"received": len(readings), "missing": missing(readings["seq"], None), "damaged_frames": 0},
+        **counted,
+        "trains": {
+            "commanded": sum(counted["decisions"].get(lit, 0) for lit in ("fire", TEST)),
+            "delivered": 0,
+            "on_board": 0,
+            "on_s": 0.0,
+            "energy_mj": None,
+        },
+        "latency_us": {"read_to_command": None, "command_to_light": None},
+        "ended": "completed",
+        "reason": "the recording is over",
+    }
+
+
+def _anchor_problems(recording: Recording | None, protocol: Protocol) -> list[str]:
+    """Why the protocol's anchor is not of the session's animal and fibre; a file does not say, and is believed."""
+    if recording is None:
+        return []
+    return protocol.anchor_problems(
+        recording.header.get("subject"), photometry_of(recording.header, str(recording.folder))
+    )
 
 
 def _changes(recording: Recording | None, protocol: Protocol) -> list[Change]:
@@ -120,10 +198,3 @@ def _changes(recording: Recording | None, protocol: Protocol) -> list[Change]:
     if recording is None or recording.header["hashes"]["protocol"] != digest(protocol):
         return []
     return changes_in(recording.events())
-
-
-def _opened(path: Path) -> tuple[Stream, Recording | None]:
-    if not path.is_dir():
-        return formats.read(path), None
-    recording = Recording.open(path)
-    return recording.stream, recording

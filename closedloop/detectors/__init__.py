@@ -109,7 +109,8 @@ class Detector(Part):
     @property
     def needs_control(self) -> bool:
         """Whether the score is unknowable without a control channel."""
-        return any(getattr(feature, "needs_control", False) for feature in self.features)
+        # not any(...): once the detector of that name is imported, `any` is a module here
+        return True in [getattr(feature, "needs_control", False) for feature in self.features]
 
     def notes(self, rate_hz: float) -> list[str]:
         """What a user should know of this detector at this rate; shown by `check`."""
@@ -181,13 +182,18 @@ def whole(detector: Detector) -> Whole:
 
 @lru_cache(maxsize=64)
 def _known_values_only(inner: Kernels) -> Kernels:
-    """The same kernels, not called on nan."""
+    """The same kernels, not called on nan; what does nothing does so for this detector alone, see `chain.done_by`."""
     return inner._replace(learn=_unless_nan(inner.learn), follow=_unless_nan(inner.follow))
 
 
 def _unless_nan(inner: Kernel) -> Kernel:
     if inner is no_learning:
-        return inner
+
+        @kernel
+        def nothing_to_learn(memory: Any, p: Any, value: float) -> None:
+            pass
+
+        return nothing_to_learn
 
     @kernel
     def outer(memory: Any, p: Any, value: float) -> None:

@@ -22,9 +22,10 @@ from typing import Any, TextIO
 import numpy as np
 
 from closedloop import wire
+from closedloop.anchor import photometry_of
 from closedloop.errors import ClosedLoopError
 from closedloop.loop import DETECTED, VALID, Loop
-from closedloop.model import Model, Part, Quantity
+from closedloop.model import Model, Part, Quantity, models_in
 from closedloop.protocol import Protocol
 from closedloop.readings import READING, Readings
 from closedloop.recording import Recording
@@ -115,7 +116,8 @@ class Rerun:
         detector = self._protocol.detector.model_copy(update={"threshold": threshold, "release": release})
         protocol = self._protocol.model_copy(update={"detector": detector})
         header = self._recording.header
-        plan = protocol.plan(self._limits(), header["full_power_mw"])
+        photometry = photometry_of(header, str(self._recording.folder))
+        plan = protocol.plan(self._limits(), header["full_power_mw"], photometry)
         loop = Loop(plan, rate_hz=self._rate_hz, nano_units=header["nano_units"])
         ticks, marked, scores = [], [], []
         for start in range(0, max(1, len(readings)), _BATCH):
@@ -143,14 +145,7 @@ def _times_s(part: Model) -> list[float]:
         if any(isinstance(found, Quantity) and found.dimension == "time" for found in info.metadata)
         and getattr(part, name) is not None
     ]
-    return own + [time_s for inner in _models_in(part) for time_s in _times_s(inner)]
-
-
-def _models_in(part: Model) -> list[Model]:
-    """What a part is made of: members, chains of its own, sections."""
-    values = [getattr(part, name) for name in type(part).model_fields]
-    lists = [value if isinstance(value, tuple) else (value,) for value in values]
-    return [value for several in lists for value in several if isinstance(value, Model)]
+    return own + [time_s for inner in models_in(part) for time_s in _times_s(inner)]
 
 
 def _histogram(scores: Any) -> dict[str, Any] | None:

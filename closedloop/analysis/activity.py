@@ -1,0 +1,395 @@
+"""Level, rate and gain of one recording, by the kernels that run live. Nothing is compared here.
+
+A recording is run through a chain of features as the loop runs it. What is left out: warm-up, readings under a veto,
+and our own light with its recovery. What is left gives three numbers, each by itself (SCIENCE 1.7):
+
+    level   mean of ln((F470 - D470) / (F405 - D405)), D being what the cord gives in the dark
+    rate    events a minute: the chain's number rises through a fixed size
+    gain    median height of those events
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import TypeAdapter, ValidationError
+from scipy import stats
+
+from closedloop import formats
+from closedloop.anchor import Photometry, photometry_of
+from closedloop.detectors.threshold import Threshold
+from closedloop.errors import ConfigError, RecordingError
+from closedloop.features import Feature
+from closedloop.limits import effective
+from closedloop.loop import PLANNED, VALID, WARM, Loop, Plan
+from closedloop.model import FROM_FILE, OneOf
+from closedloop.online.events import events_in
+from closedloop.policies.sham import Sham
+from closedloop.protocol import Protocol, needs_control
+from closedloop.readings import FLAG_LIGHT, FLAG_NO_CONTROL, Readings, Stream, scale_of
+from closedloop.recording import Recording
+
+ROBUST = 1.4826  # MAD to SD, for a normal distribution
+_CONFIDENCE = 0.95
+_WHITE = 0.7  # von Neumann ratio below which half-second means have structure, as in quality.py
+_LEAST_FILLED = 0.5  # part of a second that must be clean for its mean to count
+_LEAST_PEAKS = 5
+_MOST_CUT = 0.1  # part of the events whose end was not seen, above which the others are too small a choice
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Chain = tuple[Feature, ...]
+_CHAIN: TypeAdapter[Chain] = TypeAdapter(tuple[Annotated[Feature, OneOf("closedloop.features")], ...])
+
+
+class Estimate(NamedTuple):
+    """A number with its 95 % interval, and how many independent things it is made of."""
+
+    value: float
+    low: float
+    high: float
+    n: float
+
+
+@dataclass(frozen=True)
+class Course:
+    """The level of one recording.
+
+    Attributes:
+        mean: of the one-second means, in ln units.
+        within: SD of those about the recording's slow course, a parabola.
+        correlation_s: their correlation time: half a second if each is independent of the last.
+        seconds: how many there are.
+    """
+
+    mean: float
+    within: float
+    correlation_s: float
+    seconds: int
+
+    @property
+    def independent(self) -> float:
+        """n_eff = T / (2 tau) (SCIENCE 1.7)."""
+        return max(1.0, self.seconds / (2 * self.correlation_s))
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean within the recording."""
+        return self.within / float(np.sqrt(self.independent))
+
+    def estimate(self) -> Estimate:
+        """The mean with the interval of the recording's own scatter; of what differs between days it is silent."""
+        half = students(self.independent - 1) * self.error
+        return Estimate(self.mean, self.mean - half, self.mean + half, self.independent)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A recording as a chain of features makes it.
+
+    Attributes:
+        source: folder or file, for messages.
+        subject: the animal; None if nobody says.
+        started: date and time, where the recording says so.
+        phase: of the study.
+        photometry: what it was measured with; None if nobody says.
+        rate_hz: readings a second.
+        sha256: of the readings.
+        trains: how many trains of light were delivered.
+        features: the chain.
+        warm_up_s: left out from the start.
+        values: the chain's number at each reading.
+        clean: which readings count.
+        course: the level; None without a control channel, or where it is not positive.
+        present: whether the signal is more than white noise.
+    """
+
+    source: str
+    subject: str | None
+    started: str | None
+    phase: str
+    photometry: Photometry | None
+    rate_hz: float
+    sha256: str
+    trains: int
+    features: Chain
+    warm_up_s: float
+    values: Floats
+    clean: Bools
+    course: Course | None
+    present: bool
+
+    @property
+    def minutes(self) -> float:
+        """Clean sample time."""
+        return float(np.count_nonzero(self.clean)) / self.rate_hz / 60
+
+    @property
+    def scatter(self) -> float:
+        """Robust SD of the chain's number."""
+        kept = self.values[self.clean]
+        return ROBUST * float(np.median(np.abs(kept - np.median(kept)))) if len(kept) else 0.0
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Events of one recording.
+
+    Attributes:
+        count: how many began.
+        minutes: in how much clean sample time.
+        peaks: height of those whose end was seen.
+    """
+
+    count: int
+    minutes: float
+    peaks: Floats
+
+    @property
+    def rate(self) -> Estimate:
+        """Events a minute, with the exact Poisson interval."""
+        return poisson(self.count, self.minutes)
+
+    @property
+    def gain(self) -> Estimate | None:
+        """Median height, see `typical`; None where light or a veto cut more than a tenth of the events short."""
+        return None if self.count - len(self.peaks) > max(1, _MOST_CUT * self.count) else typical(self.peaks)
+
+
+class How(NamedTuple):
+    """How recordings are to be read; what is None comes from the recording itself.
+
+    Attributes:
+        protocol: its quality rules and, unless they are given, its chain and warm-up.
+        features: the chain.
+        warm_up_s: left out from the start.
+        subject: the animal.
+        phase: of the study.
+        photometry: what it was measured with, of a recording that does not say.
+    """
+
+    protocol: Protocol | None = None
+    features: Chain | None = None
+    warm_up_s: float | None = None
+    subject: str | None = None
+    phase: str | None = None
+    photometry: Photometry | None = None
+
+
+def trace(path: Path, how: How) -> Trace:
+    """One recording through the chain.
+
+    Args:
+        path: a session folder, or a file of any known format.
+        how: what to take in place of what the recording says.
+
+    Raises:
+        RecordingError: it cannot be read.
+        ConfigError: what it does not say is not given either; or the chain cannot be used on it.
+    """
+    recording = Recording.open(path) if path.is_dir() else None
+    stream = recording.stream if recording else formats.read(path)
+    protocol = how.protocol or _protocol_of(path, recording)
+    if problems := needs_control(protocol, stream):
+        raise ConfigError(*problems)
+    header = recording.header if recording else {}
+    photometry = photometry_of(header, str(path)) or how.photometry
+    features = how.features or protocol.anchored_parts()[0]
+    warm_up_s = protocol.warm_up if how.warm_up_s is None else how.warm_up_s
+    own, trains = _own_light(stream.readings, recording, protocol.recovery)
+    steps = _run(stream, own, protocol, features, warm_up_s)
+    clean = (steps["bits"] & (VALID | WARM)) == VALID | WARM
+    clean &= np.isfinite(steps["feature"])
+    return Trace(
+        source=str(path),
+        subject=header.get("subject") or how.subject,
+        started=header.get("started"),
+        phase=how.phase or (header.get("protocol") or {}).get("phase") or "-",
+        photometry=photometry,
+        rate_hz=stream.rate_hz,
+        sha256=_digest(stream.readings),
+        trains=trains,
+        features=features,
+        warm_up_s=warm_up_s,
+        values=steps["feature"].copy(),
+        clean=clean,
+        course=_course(stream, clean, photometry),
+        present=_has_structure(stream.readings, clean, stream.rate_hz),
+    )
+
+
+def activity(traced: Trace, size: float, release: float) -> Activity:
+    """Events of a trace; `size` and `release` are those of the chain's number, as in online/events.py."""
+    onsets, peaks = events_in(traced.values, traced.clean, traced.rate_hz, size, release)
+    return Activity(len(onsets), traced.minutes, peaks[np.isfinite(peaks)])
+
+
+def poisson(count: int, minutes: float) -> Estimate:
+    """Events a minute with the exact interval of a Poisson count (Garwood 1936, Biometrika 28:437)."""
+    if not minutes > 0:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    tail = (1 - _CONFIDENCE) / 2
+    low = float(stats.chi2.ppf(tail, 2 * count)) / 2 if count else 0.0
+    high = float(stats.chi2.ppf(1 - tail, 2 * count + 2)) / 2
+    return Estimate(count / minutes, low / minutes, high / minutes, count)
+
+
+def typical(peaks: Floats) -> Estimate | None:
+    """Geometric mean of heights, the median of a log-normal distribution, with its t interval; None of under five."""
+    if len(peaks) < _LEAST_PEAKS:
+        return None
+    logs = np.log(peaks)
+    half = students(len(logs) - 1) * float(np.std(logs, ddof=1)) / np.sqrt(len(logs))
+    middle = float(np.mean(logs))
+    low, value, high = (float(np.exp(x)) for x in (middle - half, middle, middle + half))
+    return Estimate(value, low, high, len(logs))
+
+
+def students(freedom: float) -> float:
+    """Student's t of the two-sided 95 % interval; no fewer than one degree of freedom is believed."""
+    return float(stats.t.ppf(1 - (1 - _CONFIDENCE) / 2, max(1.0, freedom)))
+
+
+def chain_from(parts: tuple[dict[str, Any], ...]) -> Chain:
+    """Features from what a file says of them.
+
+    Raises:
+        ConfigError: this version does not know them.
+    """
+    try:
+        return _CHAIN.validate_python(parts, context=FROM_FILE)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"features: {said}; was it made with another version?") from error
+
+
+def _protocol_of(path: Path, recording: Recording | None) -> Protocol:
+    if recording is None:
+        raise ConfigError(f"{path}: a file says nothing of a chain of features; give --protocol")
+    try:
+        return Protocol.model_validate(recording.header.get("protocol"), context=FROM_FILE)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RecordingError(
+            f"{path}: its protocol cannot be used: {place}: {first['msg']}; give --protocol"
+        ) from error
+
+
+def _own_light(readings: Readings, recording: Recording | None, recovery_s: float) -> tuple[Bools, int]:
+    """Readings under light of ours or its recovery, and how many trains were delivered.
+
+    The stimulator's TTL copy in the readings says when; where it is not wired, all that was planned counts as lit.
+    """
+    flagged = (readings["flags"] & FLAG_LIGHT) != 0
+    rises = int(np.count_nonzero(np.diff(flagged.astype(np.int8), prepend=0) == 1))
+    told = sum(event.kind == "light_on" for event in recording.events()) if recording else 0
+    if flagged.any():
+        ticks = readings["ticks"]
+        last = np.maximum.accumulate(np.where(flagged, ticks, np.iinfo(np.int64).min // 2))
+        return ticks - last <= recovery_s * 1e6, told or rises
+    if recording is None or not told:
+        return flagged, 0
+    return (recording.rows(0, len(readings))["bits"] & PLANNED) != 0, told
+
+
+def _run(stream: Stream, own: Bools, protocol: Protocol, features: Chain, warm_up_s: float) -> Any:
+    """Steps of a loop that gives no light: every train is refused, so nothing is left out but what `own` says."""
+    readings = stream.readings.copy()
+    readings["flags"] |= np.where(own, FLAG_LIGHT, 0).astype(readings["flags"].dtype)
+    plan = Plan(
+        features=features,
+        detector=Threshold(threshold=4.0, release=2.0),  # holds the baselines while an event lasts
+        policy=Sham(),
+        quality=protocol.quality,
+        train=protocol.light,
+        level=0,
+        limits=effective(lease_s=0.5)._replace(trains_per_minute=0),
+        warm_up_s=warm_up_s,
+        recovery_s=0.0,
+    )
+    return Loop(plan, rate_hz=stream.rate_hz, nano_units=stream.nano_units).run(readings)
+
+
+def _digest(readings: Readings) -> str:
+    """SHA-256 of the readings, field by field: what lies between the fields is nothing."""
+    sha = hashlib.sha256()
+    for name in readings.dtype.names or ():
+        sha.update(np.ascontiguousarray(readings[name]).tobytes())
+    return sha.hexdigest()
+
+
+def _light(readings: Readings, channel: str) -> Floats:
+    """LED on less LED off, in counts."""
+    light: Floats = readings[f"{channel}_lit"].astype(np.float64) - readings[f"{channel}_dark"]
+    return light
+
+
+def _course(stream: Stream, clean: Bools, photometry: Photometry | None) -> Course | None:
+    readings, scale = stream.readings, scale_of(stream.nano_units)
+    if len(readings) == 0 or readings["flags"][0] & FLAG_NO_CONTROL:
+        return None
+    signal_dark, control_dark = (photometry.signal_dark, photometry.control_dark) if photometry else (0.0, 0.0)
+    signal = _light(readings, "signal") * scale - signal_dark
+    control = _light(readings, "control") * scale - control_dark
+    known = clean & (signal > 0) & (control > 0)
+    ratio = np.log(signal[known] / control[known])
+    at, means = _means(readings["ticks"][known] / 1e6, ratio, stream.rate_hz)
+    return course(at, means) if len(means) > 3 else None
+
+
+def _means(seconds: Floats, values: Floats, rate_hz: float) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Means of whole seconds, of those that are filled at least by half."""
+    whole = np.floor(seconds).astype(np.int64)
+    if len(whole) == 0:
+        return whole, values
+    counts = np.bincount(whole)
+    sums = np.bincount(whole, weights=values)
+    at = np.flatnonzero(counts >= max(1.0, _LEAST_FILLED * rate_hz))
+    return at, sums[at] / counts[at]
+
+
+def course(at: npt.NDArray[np.int64], means: Floats) -> Course:
+    """Mean, scatter and correlation time of one-second means; what is missing between them is left out.
+
+    Args:
+        at: the second of each, rising.
+        means: in ln units.
+    """
+    time = (at - at[0]) / max(1, at[-1] - at[0])
+    rest = means - np.polyval(np.polyfit(time, means, 2), time)
+    within = float(np.sqrt(np.sum(rest**2) / (len(rest) - 3)))
+    return Course(float(np.mean(means)), within, _correlation_s(at, rest), len(means))
+
+
+def _correlation_s(at: npt.NDArray[np.int64], rest: Floats) -> float:
+    """Half a second and the sum of the autocorrelations, up to the first that is not positive.
+
+    So that n_eff = T / (2 tau) counts every second of white noise, and one second in 2 tau of what is slower.
+    """
+    laid = np.full(at[-1] - at[0] + 1, np.nan)
+    laid[at - at[0]] = rest
+    variance = float(np.mean(rest**2))
+    total = 0.5
+    for lag in range(1, len(laid) // 4):
+        pairs = laid[lag:] * laid[:-lag]
+        pairs = pairs[np.isfinite(pairs)]
+        correlation = float(np.mean(pairs)) / variance if len(pairs) > 2 and variance > 0 else 0.0
+        if not correlation > 0:
+            break
+        total += correlation
+    return total
+
+
+def _has_structure(readings: Readings, clean: Bools, rate_hz: float) -> bool:
+    """Whether half-second means of the signal are more than white noise; von Neumann's ratio is 1 for that."""
+    block = max(1, round(rate_hz / 2))
+    kept = _light(readings, "signal")[clean]
+    means = kept[: len(kept) // block * block].reshape(-1, block).mean(axis=1)
+    spread = 2 * float(np.sum((means - means.mean()) ** 2)) if len(means) > 1 else 0.0
+    return spread > 0 and float(np.sum(np.diff(means) ** 2)) < _WHITE * spread
