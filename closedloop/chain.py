@@ -107,7 +107,7 @@ def one_after_the_other(first: Kernel, second: Kernel) -> Kernel:
 
 
 def _name(at: int, count: int) -> str:
-    """Where a feature lies; it says of how many, so that no memory is the beginning of another: numba mixes those up."""
+    """Where a feature lies; and of how many, so that no memory is the beginning of another: numba mixes those up."""
     return f"feature_{at + 1}_of_{count}"
 
 

@@ -12,14 +12,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from closedloop import anchor as anchors
-from closedloop import online, wire
+from closedloop import detectors, online, wire
 from closedloop.anchor import Anchor, Photometry
 from closedloop.detectors import Detector
 from closedloop.errors import ConfigError
 from closedloop.features import Feature
 from closedloop.limits import Limits, command
 from closedloop.loop import Plan
-from closedloop.model import InFile, Model, OneOf, Seconds, as_list, parts_within, source_digest
+from closedloop.model import InFile, Model, OneOf, Part, Seconds, as_list, parts_within, source_digest
 from closedloop.policies import Policy
 from closedloop.quality import Quality
 from closedloop.readings import FLAG_NO_CONTROL, Stream
@@ -94,13 +94,24 @@ class Protocol(Model):
 
     @model_validator(mode="after")
     def _anchor_says_what_is_left_open(self) -> Self:
-        if self.anchor is None and self.detector.needs_anchor:
+        open_parts = [part.kind for part in self._parts() if getattr(part, "needs_anchor", False)]
+        if self.anchor is None and open_parts:
             raise ValueError(
-                f"detector: {self.detector.kind} compares with the animal's anchor; add 'anchor: FILE', made by "
+                f"{open_parts[0]} compares with the animal's anchor, and there is none; add 'anchor: FILE', made by "
                 "closedloop anchor"
+            )
+        if self.anchor is not None and not _is_chain(self.features, self.anchor.features):
+            kinds = ", ".join(str(one.get("kind")) for one in self.anchor.features)
+            raise ValueError(
+                f"anchor: its events and noise are those of another chain of features ({kinds}); use that chain, field "
+                "by field, and give a detector that needs another one 'features' of its own"
             )
         self.anchored_parts()
         return self
+
+    def _parts(self) -> list[Part]:
+        """Features, detector and policy, and what they are made of."""
+        return [part for one in (*self.features, self.detector, self.policy) for part in parts_within(one)]
 
     def anchored_parts(self, photometry: Photometry | None = None) -> tuple[tuple[Feature, ...], Detector]:
         """Features and detector, with what they leave open taken from the anchor.
@@ -114,7 +125,7 @@ class Protocol(Model):
         if self.anchor is None:
             return self.features, self.detector
         anchor = self.anchor if photometry is None else self.anchor.model_copy(update={"photometry": photometry})
-        return tuple(feature.anchored(anchor) for feature in self.features), self.detector.anchored(anchor)
+        return tuple(feature.anchored(anchor) for feature in self.features), detectors.anchored(self.detector, anchor)
 
     def anchor_problems(self, subject: str | None, photometry: Photometry | None) -> list[str]:
         """Why the anchor cannot serve this animal on a rig that measures so; nothing if it can, or there is none."""
@@ -144,16 +155,31 @@ class Protocol(Model):
             recovery_s=self.recovery,
         )
 
+    def rate_problems(self, rate_hz: float) -> list[str]:
+        """Why the parts cannot work on so many readings a second; nothing if they can."""
+        problems: list[str] = []
+        features, detector = self.anchored_parts()
+        for make in (*(feature.parameters for feature in features), detectors.whole(detector).parameters):
+            try:
+                make(rate_hz)
+            except ConfigError as error:
+                problems += error.problems
+        return problems
+
     def part_digests(self) -> dict[str, str]:
         """Which version of each part's file this protocol ran with, and of the statistics that they share."""
-        parts = [part for one in (*self.features, self.detector, self.policy) for part in parts_within(one)]
-        return {type(part).__module__: source_digest(type(part)) for part in parts} | online.source_digests()
+        return {type(part).__module__: source_digest(type(part)) for part in self._parts()} | online.source_digests()
 
     def notes(self, rate_hz: float) -> list[str]:
         """What a user should know of the features at this rate."""
         features, detector = self.anchored_parts()
         said = [note for feature in features for note in feature.notes(rate_hz)]
         return said + detector.notes(rate_hz)
+
+
+def _is_chain(features: Sequence[Feature], told: Sequence[dict[str, Any]]) -> bool:
+    """Whether a chain is the one an anchor tells of, field by field."""
+    return [feature.model_dump(mode="json") for feature in features] == list(told)
 
 
 def needs_control(protocol: Protocol, stream: Stream) -> list[str]:

@@ -111,6 +111,7 @@ def refuse(request: Request) -> None:
     if request.play is not None:
         problems += request.rig.lease_problems(request.play.rate_hz)
         problems += needs_control(request.protocol, request.play)
+    problems += request.protocol.rate_problems(request.play.rate_hz if request.play else request.rig.daq.rate)
     problems += request.rig.impossible(request.protocol.light, request.limits)
     problems += request.protocol.anchor_problems(request.subject, request.rig.photometry)
     if request.protocol.anchor is not None and request.subject is None:

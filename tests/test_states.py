@@ -374,7 +374,8 @@ def test_what_is_given_needs_no_anchor_and_is_not_overruled_by_one() -> None:
 
 
 def test_a_protocol_with_a_level_that_cannot_be_told_is_refused_at_its_line(tmp_path: Path) -> None:
-    anchor().save(tmp_path / "anchor.json")
+    chain = load_protocol("demo").model_dump(mode="json")["features"]
+    anchor().model_copy(update={"features": tuple(chain)}).save(tmp_path / "anchor.json")
     demo = (Path(__file__).parents[1] / "configs" / "protocols" / "demo.yaml").read_text()
     start, end = demo.index("detector:"), demo.index("policy:")
     for name, level in (("fine", "4 %"), ("fair", "10 %")):

@@ -158,6 +158,17 @@ def held(memory: Any, p: Any, ticks: int) -> bool:
     return not memory.high or ticks - memory.since < p.hold_us
 
 
+def anchored(detector: Any, anchor: Anchor) -> Any:
+    """The detector, and the chain of its own, with what they leave open taken from the anchor.
+
+    Raises:
+        ValueError: the anchor does not allow what is asked for; says why.
+    """
+    made = detector.anchored(anchor)
+    own = tuple(feature.anchored(anchor) for feature in made.features)
+    return made.model_copy(update={"features": own}) if own else made
+
+
 class Whole(NamedTuple):
     """A detector with its own chain, if it has one, ready for a loop."""
 

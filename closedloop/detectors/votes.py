@@ -14,14 +14,13 @@ from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field, GetJsonSchemaHandler, model_validator
-from pydantic_core import CoreSchema
+from pydantic import Field, model_validator
 
 from closedloop import chain, detectors
 from closedloop.anchor import Anchor
 from closedloop.chain import Kernel, Shown, one_after_the_other, within
 from closedloop.detectors import Detector, Kernels
-from closedloop.model import OneOf, kernel, kinds
+from closedloop.model import OneOf, kernel
 
 MOST_MEMBERS = 6
 DEEPEST = 3
@@ -42,18 +41,6 @@ _PARAMETERS = np.dtype(
     [("threshold", "f8"), ("release", "f8"), ("need", "i8"), ("hold", "i8"), ("lapse", "i8")], align=True
 )
 _COUNT = np.dtype([("enough", "f8")])
-
-
-class _Member(OneOf):
-    """Any detector; editors are told the fields of those that have no members in turn, or it would never end."""
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """For editors: any of the kinds there are."""
-        known = kinds(self.package)
-        nested = [kind for kind, part in known.items() if issubclass(part, _Votes)]
-        fields = {"kind": {"enum": nested}, "of": {"type": "array"}}
-        simple = [self._schema(part) for kind, part in known.items() if kind not in nested]
-        return {"anyOf": [*simple, {"type": "object", "properties": fields, "required": ["kind", "of"]}]}
 
 
 @kernel
@@ -231,13 +218,6 @@ def _name(at: int, members: int) -> str:
     return f"member_{at + 1}_of_{members}"
 
 
-def _anchored(member: Any, anchor: Anchor) -> Any:
-    """A member, and the chain of its own, with what they leave open taken from the anchor."""
-    made = member.anchored(anchor)
-    own = tuple(feature.anchored(anchor) for feature in made.features)
-    return made.model_copy(update={"features": own}) if own else made
-
-
 class _Votes(Detector):
     """Base of `any` and `all`: the score is how many members are high with this value.
 
@@ -256,7 +236,7 @@ class _Votes(Detector):
         gt=0,
         description="Over when fewer are high; the threshold unless told otherwise.",
     )
-    of: tuple[Annotated[Detector, _Member("closedloop.detectors")], ...] = Field(
+    of: tuple[Annotated[Detector, OneOf("closedloop.detectors")], ...] = Field(
         json_schema_extra={"minItems": 2, "maxItems": MOST_MEMBERS},
         examples=["[{kind: difference}, {kind: threshold}]"],
         description="The members: detectors with thresholds of their own, each on the protocol's chain or its own.",
@@ -325,7 +305,7 @@ class _Votes(Detector):
         Raises:
             ValueError: the anchor does not allow what a member asks for; says which, and why.
         """
-        return self.model_copy(update={"of": tuple(_anchored(member, anchor) for member in self.of)})
+        return self.model_copy(update={"of": tuple(detectors.anchored(member, anchor) for member in self.of)})
 
     @property
     def needs_anchor(self) -> bool:
