@@ -27,16 +27,28 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from closedloop import kernel_cache
+
 FROM_FILE = {"from_file": True}  # validation context: numbers need their unit
+PARTS_OF = "x-parts-of"  # in a model's own JSON schema: a part of this package
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+_PLACE = kernel_cache.place()
+if _PLACE is not None:
+    numba.config.CACHE_DIR = str(_PLACE)  # type: ignore[attr-defined]
+
+
 def kernel(function: F) -> F:
-    """Compile with numba, when first called, for use inside the loop; never raises on division by zero."""
-    compiled: Any = numba.njit(nogil=True, error_model="numpy")(function)
+    """Compile with numba, when first called, for use inside the loop; never raises on division by zero.
+
+    What is compiled is kept for the next start, except kernels made of others: those exist in this process alone.
+    """
+    kept = _PLACE is not None and "<locals>" not in function.__qualname__
+    compiled: Any = numba.njit(nogil=True, error_model="numpy", cache=kept)(function)
     return compiled  # type: ignore[no-any-return]
 
 
@@ -149,6 +161,11 @@ class Part(Model):
         """The memory's type; that of a part made of others depends on what they are."""
         return self.memory_type
 
+    @property
+    def keeps_its_start(self) -> bool:
+        """Whether something is learned at a session's start and then kept: of the end alone it can't be known."""
+        return False
+
 
 def kinds(package: ModuleType | str) -> dict[str, type[Part]]:
     """The parts of a package by kind: one public class a file, found anew at each call.
@@ -248,13 +265,8 @@ class OneOf:
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """For editors: any of the kinds there are."""
-        return {"anyOf": [self._schema(part) for part in kinds(self.package).values()]}
-
-    def _schema(self, part: type[Part]) -> dict[str, Any]:
-        made = part.model_json_schema()
-        made["properties"]["kind"]["description"] = f"Which of the {self.package.rpartition('.')[2]}."
-        return {**made, "required": ["kind", *made.get("required", [])]}
+        """For editors: the package alone; `closedloop.schema` writes its parts out, once each."""
+        return {PARTS_OF: self.package}
 
 
 def models_in(model: Model) -> list[Model]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from closedloop.model import (
+    PARTS_OF,
     Fraction,
     Hertz,
     Micrometres,
@@ -19,9 +20,11 @@ from closedloop.model import (
     Milliwatts,
     Model,
     Nanometres,
+    Part,
     Quantity,
     Rate,
     Seconds,
+    kinds,
 )
 from closedloop.protocol import Protocol
 from closedloop.rig import Rig
@@ -34,10 +37,14 @@ FILES: dict[str, type[Model]] = {"protocol.schema.json": Protocol, "rig.schema.j
 
 
 def schema(model: type[Model]) -> dict[str, Any]:
-    """The schema of one kind of file, with every kind of part there is now."""
+    """The schema of one kind of file, with every kind of part there is now, each written out once.
+
+    Raises:
+        TypeError: two parts have sections of one name that differ.
+    """
     shared: dict[str, Any] = {}
     body = _plain(model.model_json_schema(), shared)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **body, "$defs": shared}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **body, "$defs": dict(sorted(shared.items()))}
 
 
 def _plain(value: Any, shared: dict[str, Any]) -> Any:
@@ -47,13 +54,38 @@ def _plain(value: Any, shared: dict[str, Any]) -> Any:
     if not isinstance(value, dict):
         return value
     for name, definition in value.get("$defs", {}).items():
-        shared[name] = _plain(definition, shared)
+        _share(name, _plain(definition, shared), shared)
     made = {key: _plain(item, shared) for key, item in value.items() if key not in ("$defs", "title")}
+    if package := made.pop(PARTS_OF, None):
+        made["$ref"] = _any_of(package, shared)
     if isinstance(made.get("description"), str):
         made["description"] = made["description"].partition("\n\n")[0].replace("\n", " ")
     if isinstance(made.get("default"), float) and made.get("type") == "string":
         made["default"] = _QUANTITIES[_FIRST_UNIT.findall(made["pattern"])[-1]].text(made["default"])
     return made
+
+
+def _any_of(package: str, shared: dict[str, Any]) -> str:
+    """A reference to any part of a package. Parts may hold parts, even their own kind, so each stands by its name."""
+    family = package.rpartition(".")[2]
+    if family not in shared:
+        parts = kinds(package)
+        references = [{"$ref": f"#/$defs/{family}.{kind}"} for kind in parts]
+        shared[family] = {"description": f"One of the {family}, by its kind.", "anyOf": references}
+        for kind, part in parts.items():
+            shared[f"{family}.{kind}"] = _plain(_of_part(part, family), shared)
+    return f"#/$defs/{family}"
+
+
+def _of_part(part: type[Part], family: str) -> dict[str, Any]:
+    made = part.model_json_schema()
+    made["properties"]["kind"]["description"] = f"Which of the {family}."
+    return {**made, "required": ["kind", *made.get("required", [])]}
+
+
+def _share(name: str, definition: Any, shared: dict[str, Any]) -> None:
+    if shared.setdefault(name, definition) != definition:
+        raise TypeError(f"two sections are called {name} and differ; rename one of the classes")
 
 
 def text(model: type[Model]) -> str:
