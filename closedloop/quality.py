@@ -4,16 +4,20 @@ Every rule judges by sample time and by past readings alone, in relative terms, 
 units are treated alike:
 
     gap         more than `longest_gap` since the last reading
-    dropped     the converter lost part of the reading
+    dropped     the converter lost part of the reading; or signal and control stand where the other one stood: one lost
+                frame of a camera exchanges them for the rest of the session (PHOTOMETRY 1.7)
     saturated   the converter's top was reached
     flat        one and the same count for `flat_after`
     unplugged   the signal or the control fell by more than `largest_step` below its own slow level
     jump        ... or rose by as much
     no_signal   nothing but white noise so far, judged by windows of `presence_window`: no fibre, or no light in it
+    below_dark  the signal's slow level is not above that of the LED off: no LED, or the two samples exchanged
 
 A veto lasts until its cause has been gone for `settle`. A higher level that stays is accepted after `settle` and
 everything learned before is forgotten (a fibre was plugged in); a lower one never is (it was unplugged). Measured on a
 recording plugged in late and out early: unplugging is a fall of 46 % (signal) and 68 % (control), not of 100 %.
+A control without light from the first reading on is no veto: what needs it does not know a value (nan) by itself, and
+what does not may go on.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ RESTART = 64  # added to the verdict: forget all that was learned, the signal is
 
 _LEVEL_S = 10.0  # time constant of the slow level
 _CANDIDATE_S = 2.0  # ... and of a level that may replace it
+_SAME = 0.03  # levels this near to each other are one; channels less than twice as far apart cannot be told apart
 _FAST_S = 0.05  # readings are averaged for so long before they are judged: noise is no jump
 _JUDGED_S = 2.0  # the level is averaged for so long before anything is compared with it
 _LONG_S = 10.0  # after a disturbance or gap of this length nothing learned before is trusted
@@ -67,6 +72,7 @@ MEMORY = np.dtype(
         ("control_candidate", "f8"),
         ("steady_since", "i8"),  # ticks since which the candidate has not moved; -1: none
         ("disturbed_since", "i8"),  # ticks; -1: not disturbed
+        ("exchanged", "i8"),  # signal and control stand where the other one stood
         ("last_ticks", "i8"),
         ("last_count", "i4"),
         ("repeats", "i8"),
@@ -89,6 +95,7 @@ PARAMETERS = np.dtype(
         ("flat_readings", "i8"),
         ("gap_us", "i8"),
         ("long_us", "i8"),
+        ("full", "i8"),  # readings in the slow level's time constant
         ("alpha", "f8"),
         ("candidate_alpha", "f8"),
         ("fast_alpha", "f8"),
@@ -103,6 +110,7 @@ PARAMETERS = np.dtype(
 def parameters(quality: Quality, rate_hz: float) -> Any:
     """One PARAMETERS record for readings at `rate_hz`."""
     window = quality.presence_window
+    full = max(1, round(_LEVEL_S * rate_hz))
     return np.array(
         [
             (
@@ -111,7 +119,8 @@ def parameters(quality: Quality, rate_hz: float) -> Any:
                 max(8, round(quality.flat_after * rate_hz)),
                 round(max(quality.longest_gap, 3 / rate_hz) * 1e6),
                 round(_LONG_S * 1e6),
-                1 / (_LEVEL_S * rate_hz),
+                full,
+                1 / full,
                 1 / (_CANDIDATE_S * rate_hz),
                 min(1.0, 1 / (_FAST_S * rate_hz)),
                 round(_JUDGED_S * rate_hz),
@@ -125,19 +134,17 @@ def parameters(quality: Quality, rate_hz: float) -> Any:
 
 @kernel
 def _deviates(value: float, level: float, step: float) -> int:
-    """-1 fell, 1 rose, 0 neither; nan and a level that is not positive say nothing."""
-    if not level > 0.0 or np.isnan(value):
+    """-1 fell, 1 rose, 0 neither; nan and a level that is not positive say nothing, see `_below_dark`."""
+    if not level > 0.0 or not abs(value - level) > step * level:
         return 0
-    if value < level * (1.0 - step):
-        return -1
-    return 1 if value > level * (1.0 + step) else 0
+    return 1 if value > level else -1
 
 
 @kernel
 def _average(memory: Any, p: Any, signal: float, control: float) -> None:
     """Follow the slow level: plainly until the memory is full, then exponentially."""
     memory.count += 1
-    alpha = max(1.0 / memory.count, p.alpha)
+    alpha = p.alpha if memory.count >= p.full else 1.0 / memory.count
     memory.level += alpha * (signal - memory.level)
     memory.control_level += alpha * (control - memory.control_level)
 
@@ -176,8 +183,8 @@ def _look_for_structure(memory: Any, p: Any, signal: float) -> None:
 
 
 @kernel
-def _follow_candidate(memory: Any, p: Any, ticks: int, signal: float, control: float) -> bool:
-    """While disturbed: is there a new, higher level that has been steady for `settle`?"""
+def _is_steady(memory: Any, p: Any, ticks: int, signal: float, control: float) -> bool:
+    """While disturbed: is there a new level that has been steady for `settle`?"""
     moved = (
         memory.steady_since < 0
         or _deviates(signal, memory.candidate, p.step) != 0
@@ -190,11 +197,33 @@ def _follow_candidate(memory: Any, p: Any, ticks: int, signal: float, control: f
         return False
     memory.candidate += p.candidate_alpha * (signal - memory.candidate)
     memory.control_candidate += p.candidate_alpha * (control - memory.control_candidate)
-    if ticks - memory.steady_since < max(p.settle_us, p.long_us):
-        return False
+    return ticks - memory.steady_since >= max(p.settle_us, p.long_us)  # type: ignore[no-any-return]
+
+
+@kernel
+def _is_lower(memory: Any, p: Any) -> bool:
     fell = _deviates(memory.candidate, memory.level, p.step) < 0
-    control_fell = _deviates(memory.control_candidate, memory.control_level, p.step) < 0
-    return not fell and not control_fell
+    return fell or _deviates(memory.control_candidate, memory.control_level, p.step) < 0
+
+
+@kernel
+def _are_exchanged(memory: Any, signal: float, control: float) -> bool:
+    """Whether signal and control took each other's level, and the brighter one has been the darker one ever since."""
+    level, control_level = memory.level, memory.control_level
+    if not (signal - control) * (level - control_level) < 0.0:
+        memory.exchanged = 0
+    elif memory.exchanged == 0:
+        apart = abs(level - control_level) > 2.0 * _SAME * max(level, control_level)
+        crossed = abs(signal - control_level) < _SAME * control_level and abs(control - level) < _SAME * level
+        memory.exchanged = apart and crossed
+    return memory.exchanged != 0  # type: ignore[no-any-return]
+
+
+@kernel
+def _cause(exchanged: bool, fell: bool) -> int:
+    if exchanged:
+        return Refusal.DROPPED.value
+    return Refusal.UNPLUGGED.value if fell else Refusal.JUMP.value
 
 
 @kernel
@@ -202,6 +231,17 @@ def _veto(memory: Any, ticks: int, settle_us: int, reason: int) -> int:
     memory.until = ticks + settle_us
     memory.reason = reason
     return reason
+
+
+@kernel
+def _below_dark(memory: Any, p: Any, ticks: int, signal: float, control: float) -> int:
+    """Where there is no level to compare with: one that is positive and steady is accepted."""
+    if not signal > 0.0:
+        memory.steady_since = -1
+        _average(memory, p, signal, control)
+    elif _is_steady(memory, p, ticks, signal, control):
+        return RESTART
+    return _veto(memory, ticks, p.settle_us, Refusal.BELOW_DARK.value)
 
 
 @kernel
@@ -214,9 +254,12 @@ def _level_verdict(memory: Any, p: Any, ticks: int, new_signal: float, new_contr
     memory.fast += p.fast_alpha * (new_signal - memory.fast)
     memory.control_fast += p.fast_alpha * (new_control - memory.control_fast)
     signal, control = memory.fast, memory.control_fast
+    if not memory.level > 0.0:
+        return _below_dark(memory, p, ticks, signal, control)
     moved = _deviates(signal, memory.level, p.step)
     control_moved = _deviates(control, memory.control_level, p.step)
-    if moved == 0 and control_moved == 0:
+    exchanged = _are_exchanged(memory, signal, control)
+    if moved == 0 and control_moved == 0 and not exchanged:
         lasted = ticks - memory.disturbed_since if memory.disturbed_since >= 0 else 0
         memory.disturbed_since = -1
         memory.steady_since = -1
@@ -224,10 +267,9 @@ def _level_verdict(memory: Any, p: Any, ticks: int, new_signal: float, new_contr
         return RESTART if lasted > p.long_us else 0
     if memory.disturbed_since < 0:
         memory.disturbed_since = ticks
-    if _follow_candidate(memory, p, ticks, signal, control):
+    if _is_steady(memory, p, ticks, signal, control) and not exchanged and not _is_lower(memory, p):
         return RESTART
-    fell = moved < 0 or control_moved < 0
-    return _veto(memory, ticks, p.settle_us, Refusal.UNPLUGGED.value if fell else Refusal.JUMP.value)
+    return _veto(memory, ticks, p.settle_us, _cause(exchanged, moved < 0 or control_moved < 0))
 
 
 @kernel

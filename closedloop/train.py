@@ -31,6 +31,7 @@ class Refusal(IntEnum):
     LEVEL = 15
     STALE = 16  # live only: the reading was too old by the time it was understood
     NOT_ARMED = 17  # live only
+    BELOW_DARK = 18  # no brighter with the LED on than with it off
 
 
 class Train(Model):

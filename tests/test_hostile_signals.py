@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,7 @@ HOSTILE: dict[str, Callable[[Readings], None]] = {
 }
 
 
+@lru_cache
 def clean() -> Readings:
     """Ten minutes of noise about a slow course, an event every ten seconds, and a control of the same course."""
     slow = 1 + 0.02 * np.sin(np.arange(round(SECONDS * RATE_HZ)) / 500)
@@ -91,7 +93,7 @@ def clean() -> Readings:
 
 
 def hostile(kind: str, begins_s: float = BEGINS_S, lasts_s: float = LASTS_S, rows: Readings | None = None) -> Readings:
-    rows = clean() if rows is None else rows.copy()
+    rows = (clean() if rows is None else rows).copy()
     stretch = (rows["ticks"] >= begins_s * 1e6) & (rows["ticks"] < (begins_s + lasts_s) * 1e6)
     if kind == "gap_of_an_hour":
         rows["ticks"][rows["ticks"] >= begins_s * 1e6] += 3_600_000_000
@@ -141,7 +143,7 @@ def _features_need_control(part: Any) -> bool:
 
 
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("kind", ["zeros", "constant", "any_number"])
+@pytest.mark.parametrize("kind", ["zeros", "constant", "any_number", "negative_light"])
 def test_a_recording_of_nothing_else_never_fires(part: Any, kind: str) -> None:
     rows = hostile(kind, 0.0, SECONDS)
     steps = run(plan_with(part), rows)
@@ -149,6 +151,16 @@ def test_a_recording_of_nothing_else_never_fires(part: Any, kind: str) -> None:
     assert set(steps["veto"][-1000:]) - {0} or np.isnan(steps["score"][-1000:]).all()
 
 
+@pytest.mark.parametrize("part", PARTS)
+def test_what_begins_below_its_dark_never_fires_there_and_lives_afterwards(part: Any) -> None:
+    steps = run(plan_with(part), hostile("negative_light", 0.0, BEGINS_S))
+    dark, last = round(BEGINS_S * RATE_HZ), slice(-round(LAST_S * RATE_HZ), None)
+    assert not fired(steps[:dark]).any()
+    assert set(steps["veto"][300:dark]) == {Refusal.BELOW_DARK}
+    assert (steps["bits"][last] & VALID).any()
+
+
+@lru_cache
 def animal(minutes: float) -> tuple[Readings, int]:
     virtual = VirtualAnimal(Animal.model_validate({"states": {"baseline": {"event_rate": 8.0}}}), 130.0, seed=4)
     return virtual.run(np.zeros(round(minutes * 60 * 130))), virtual.nano_units
