@@ -243,6 +243,11 @@ class Controller:
             said = "threshold: the DAQ board detects by itself here; change policy.threshold in the protocol"
             self._log.note("order_refused", said, now_ns)
             return
+        if self._loop.highest is not None and threshold > self._loop.highest:
+            most = f"the score goes up to {self._loop.highest:.4g} in this session"
+            said = f"threshold: {threshold:g} would never be reached, {most}; choose no more than that"
+            self._log.note("order_refused", said, now_ns)
+            return
         self._loop.set_threshold(threshold, release)
         self._log.event("note", now_ns, reason=THRESHOLD, value=threshold, text=f"release {release!r}")
 

@@ -142,7 +142,7 @@ def _bits(state: Any, valid: bool, high: bool, detected: bool, planned: bool, wa
     return bits  # type: ignore[no-any-return]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _compile(  # noqa: C901, PLR0915 - the eight steps of the path, in one place
     features: Chain, detector: Kernels, decide: Kernel, shown: Shown
 ) -> Callable[..., int]:
@@ -279,6 +279,7 @@ class Loop:
 
     Attributes:
         step_type: of a step: STEP, and a number for each thing that this session's parts show.
+        highest: that the score can come to; None where nothing caps it.
     """
 
     def __init__(self, plan: Plan, *, rate_hz: float, nano_units: int) -> None:
@@ -296,6 +297,7 @@ class Loop:
             plan.train.span_us,
             len(policy.decisions) + 1,
         )
+        self.highest = plan.detector.highest(rate_hz)
         self._parameters = side_by_side(
             {
                 "features": chain.parameters_of(plan.features, rate_hz),
@@ -335,6 +337,12 @@ class Loop:
     def ask_test_pulse(self) -> None:
         """Want one train at the next reading, by hand; every limit applies to it as to any other."""
         self._memory["state"]["asked"] = 1
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Threshold and release of the score that are in force."""
+        crossing = self._parameters["crossing"][0]
+        return float(crossing["threshold"]), float(crossing["release"])
 
     def set_threshold(self, threshold: float, release: float) -> None:
         """Other bounds of the score from the next reading on; what the detector has learned stays."""

@@ -100,11 +100,10 @@ class Protocol(Model):
                 f"{open_parts[0]} compares with the animal's anchor, and there is none; add 'anchor: FILE', made by "
                 "closedloop anchor"
             )
-        if self.anchor is not None and not _is_chain(self.features, self.anchor.features):
-            kinds = ", ".join(str(one.get("kind")) for one in self.anchor.features)
+        if self.anchor is not None and not self.anchor.tells_of(self.features):
             raise ValueError(
-                f"anchor: its events and noise are those of another chain of features ({kinds}); use that chain, field "
-                "by field, and give a detector that needs another one 'features' of its own"
+                f"anchor: its events and noise are those of another chain of features ({self.anchor.chain}); use that "
+                "chain, field by field, and give a detector that needs another one 'features' of its own"
             )
         self.anchored_parts()
         return self
@@ -175,11 +174,6 @@ class Protocol(Model):
         features, detector = self.anchored_parts()
         said = [note for feature in features for note in feature.notes(rate_hz)]
         return said + detector.notes(rate_hz)
-
-
-def _is_chain(features: Sequence[Feature], told: Sequence[dict[str, Any]]) -> bool:
-    """Whether a chain is the one an anchor tells of, field by field."""
-    return [feature.model_dump(mode="json") for feature in features] == list(told)
 
 
 def needs_control(protocol: Protocol, stream: Stream) -> list[str]:

@@ -229,7 +229,7 @@ def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, ab
         Loop(plan, rate_hz=request.rig.daq.rate, nano_units=1).compile()  # before the stream, which does not wait
         settings, early = request.rig.daq.start(daq)
         loop = Loop(plan, rate_hz=settings.rate_mhz / 1000, nano_units=settings.nano_units)
-        header = _header(request, settings, about, daq, stimulator)
+        header = _header(request, settings, about, daq, stimulator) | {"bounds": _bounds(loop)}
         writer = RecordingWriter.open(
             folder,
             header=header,
@@ -318,6 +318,12 @@ def _header(
         },
         "speed": request.speed,
     }
+
+
+def _bounds(loop: Loop) -> dict[str, float | None]:
+    """Of the score, as the session begins: a detector may have computed them; `highest` is the most it can come to."""
+    threshold, release = loop.bounds
+    return {"threshold": threshold, "release": release, "highest": loop.highest}
 
 
 def _why(problem: Exception) -> str:

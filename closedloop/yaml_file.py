@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from closedloop.errors import ConfigError
 from closedloop.mistakes import explain
 from closedloop.model import FROM_FILE, Model
-from closedloop.yaml_tree import Place, Tree, plain, read, shown
+from closedloop.yaml_tree import Place, Tree, plain, read, shown, typed
 
 M = TypeVar("M", bound=Model)
 
@@ -65,7 +65,10 @@ def _override(tree: Tree, data: dict[str, Any], text: str) -> Place | None:
             tree.problems.append(f"--set: {key}: there is no field '{part}' to look into; check the spelling")
             return None
     try:
-        holder[at[-1]] = plain(value)
+        holder[at[-1]] = typed(value)
+    except (ConfigError, yaml.YAMLError):
+        tree.problems.append(f"--set: {key}: {shown(value)}: cannot be read as YAML; check brackets, colons and commas")
+        return None
     except (TypeError, IndexError):
         tree.problems.append(f"--set: {key}: there is no such place; check the spelling")
         return None

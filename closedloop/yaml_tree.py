@@ -83,6 +83,23 @@ def plain(text: str) -> Any:
     return float(text.lower().replace(".inf", "inf").replace(".nan", "nan")) if _FLOAT.fullmatch(text) else text
 
 
+def typed(text: str) -> Any:
+    """What a value on a command line means: a word without quotes, or a list or a map in its brackets.
+
+    Raises:
+        ConfigError: something in the brackets has no place in a configuration.
+        yaml.YAMLError: they hold no YAML.
+    """
+    if text[:1] not in ("[", "{"):
+        return plain(text)
+    tree = _checked(text, "--set")
+    node = yaml.compose(text, yaml.SafeLoader)
+    made = None if node is None else tree.value(node)
+    if tree.problems:
+        raise ConfigError(*tree.problems)
+    return made
+
+
 def read(path: Path) -> tuple[Tree, dict[str, Any]]:
     """A file's lines and plain values; the tree's `problems` hold what is wrong with single keys.
 

@@ -69,6 +69,17 @@ def test_a_chain_of_its_own_is_anchored_too(tmp_path: Path) -> None:
     assert "readings/s" in problem
 
 
+@pytest.mark.parametrize(
+    "detector",
+    [
+        "{kind: cusum, features: [{kind: dff}, {kind: lowpass}, {kind: whiten, model: anchor}]}",
+        "{kind: any, of: [{kind: threshold}, {kind: matched_filter, model: anchor, features: [{kind: isosbestic}]}]}",
+    ],
+)
+def test_an_anchors_noise_is_not_that_of_another_chain(tmp_path: Path, detector: str) -> None:
+    assert "is not the chain that the anchor tells of (dff)" in refused(written(tmp_path, detector=detector))
+
+
 def test_the_dark_offsets_are_those_of_the_day(tmp_path: Path) -> None:
     ratio = "{kind: state, level: {smallest: 50 %}}"
     protocol = load_protocol(str(written(tmp_path, detector=ratio)))

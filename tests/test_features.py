@@ -59,12 +59,17 @@ class Run:
         driver(self.chain.value)(self.memory, self.p, signal, control, learn, out)
         return out
 
+    def of(self, at: int) -> tuple[Any, Any]:
+        """Memory and parameters of one feature of the chain."""
+        name = (self.memory.dtype.names or ())[at]
+        return self.memory[0][name], self.p[0][name]
+
     def resume(self) -> None:
         for at, part in enumerate(self.parts):
-            part.resume(self.memory[0][f"feature_{at}"], self.p[0][f"feature_{at}"])
+            part.resume(*self.of(at))
 
     def shown(self, name: str) -> float:
-        return float(type(self.parts[0]).shown[name](self.memory[0]["feature_0"], self.p[0]["feature_0"]))
+        return float(type(self.parts[0]).shown[name](*self.of(0)))
 
     def copy(self) -> Run:
         other = Run(*self.parts)

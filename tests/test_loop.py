@@ -10,7 +10,13 @@ from closedloop.features.lowpass import Lowpass
 from closedloop.loop import DETECTED, HIGH, PLANNED, RESTARTED, VALID, Loop, Steps
 from closedloop.policies.sham import Sham
 from closedloop.quality import Quality
-from closedloop.readings import FLAG_DROPPED_CONVERSIONS, FLAG_LIGHT, FLAG_NO_CONTROL, FLAG_SIGNAL_SATURATED
+from closedloop.readings import (
+    FLAG_DROPPED_CONVERSIONS,
+    FLAG_LIGHT,
+    FLAG_NO_CONTROL,
+    FLAG_SIGNAL_SATURATED,
+    Readings,
+)
 from closedloop.train import Refusal, Train
 
 
@@ -160,6 +166,50 @@ def test_a_fibre_plugged_in_late_begins_anew_at_its_own_level() -> None:
     steps = steps_of(rows)
     assert fired_s(rows, steps) == [60.0]
     assert set(refusals(steps)) >= {"JUMP", "NONE"}
+
+
+def test_a_signal_below_its_dark_never_fires_and_light_begins_anew() -> None:
+    rows = readings(with_events(noise(90), [15.0, 32.0, 60.0]))
+    rows["signal_dark"][:3000] = 2 * rows["signal_lit"][:3000]
+    steps = steps_of(rows)
+    assert set(steps["veto"][210:3000]) == {Refusal.BELOW_DARK}
+    assert np.isnan(steps["feature"][:3000]).all() or len(set(steps["score"][210:3000])) == 1
+    assert fired_s(rows, steps) == [60.0]
+    assert np.count_nonzero(steps["bits"] & RESTARTED) == 1
+
+
+def test_a_control_without_light_is_no_veto_where_nobody_asks_for_it() -> None:
+    rows = readings(with_events(noise(30), [15.0]))
+    rows["control_dark"] = 2 * rows["control_lit"]
+    assert fired_s(rows, steps_of(rows)) == [15.0]
+
+
+def exchanged(rows: Readings, begin: int, end: int | None = None) -> Readings:
+    """The same readings with signal and control in each other's place."""
+    rows = rows.copy()
+    signal = rows["signal_lit"][begin:end].copy()
+    rows["signal_lit"][begin:end] = rows["control_lit"][begin:end]
+    rows["control_lit"][begin:end] = signal
+    return rows
+
+
+@pytest.mark.parametrize("level", [0.8, 0.9, 1.1, 1.25])
+def test_exchanged_channels_are_vetoed_until_they_change_back(level: float) -> None:
+    bleaching = np.linspace(1.0, 0.96, 9000)
+    control = noise(90, seed=5, level=level) * bleaching
+    rows = readings(with_events(noise(90) * bleaching, [float(at) for at in range(31, 60, 3)] + [75.0]), control)
+    steps = steps_of(exchanged(rows, 3000, 6000))
+    assert set(steps["veto"][3090:6000]) == {Refusal.DROPPED}
+    assert not [at for at in fired_s(rows, steps) if 30.1 < at < 60.0]
+    assert set(steps["veto"][6150:]) == {0}
+    assert steps_of(rows)["veto"].max() == 0
+
+
+def test_at_the_rate_of_a_camera_the_first_exchanged_reading_is_vetoed() -> None:
+    rows = readings(noise(30), noise(30, seed=5, level=1.1), rate_hz=10.0)
+    steps = Loop(plan(), rate_hz=10.0, nano_units=NANO_UNITS).run(exchanged(rows, 1500))
+    assert set(steps["veto"][1500:]) == {Refusal.DROPPED}
+    assert not steps["veto"][:1500].any()
 
 
 def test_white_noise_alone_is_taken_for_an_unplugged_fibre_where_presence_is_asked_for() -> None:

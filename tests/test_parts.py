@@ -309,12 +309,12 @@ from closedloop.model import kernel
 
 @kernel
 def _score(memory: Any, p: Any, value: float) -> float:
-    return value / p.one if memory.count >= 500 else np.nan
+    return value / p.one if memory.plain_count >= 500 else np.nan
 
 
 @kernel
 def _learn(memory: Any, p: Any, value: float) -> None:
-    memory.count += 1
+    memory.plain_count += 1
 
 
 class Plain(Detector):
@@ -323,7 +323,7 @@ class Plain(Detector):
     kind: Literal["plain"] = "plain"
     one: float = Field(0.01, gt=0, description="What counts as one.")
 
-    memory_type: ClassVar[np.dtype[Any]] = np.dtype([("count", "i8")])
+    memory_type: ClassVar[np.dtype[Any]] = np.dtype([("plain_count", "i8")])
     parameter_type: ClassVar[np.dtype[Any]] = np.dtype([("one", "f8")])
     score: ClassVar[Any] = staticmethod(_score)
     learn: ClassVar[Any] = staticmethod(_learn)

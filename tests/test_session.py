@@ -19,7 +19,7 @@ import pytest
 from sessions import command, truth
 
 from closedloop.analysis.replay import replay
-from closedloop.loop import STEP
+from closedloop.loop import STEP, shown_in
 from closedloop.protocol import load_protocol
 from closedloop.recording import Recording
 
@@ -31,6 +31,23 @@ RECORDINGS = [
     "ibl_77a6741c_bleaching.csv",
     "ibl_npm_region4_unplugged.csv",
 ]
+MEASURED = """version: 1
+name: measured
+warm_up: 3 s
+duration: 20 s
+features: [{kind: isosbestic, baseline: 5 s, epoch: 5 s}]
+detector:
+  kind: all
+  of:
+    - kind: state
+      event: 3 %
+      level: {window: 2 s, mean: 0.2, sd: 0.02, smallest: 5 %}
+      rate: {base_rate: 6 /min}
+      gain: {reference: 10 %, spread: 0.4}
+    - {kind: difference, baseline: 3 s}
+policy: {kind: closed_loop, refractory: 2 s}
+light: {on: 200 ms, power: 5 mW}
+"""
 LEASE_US = 250_000
 PLUGGED_IN_S, PULLED_OUT_S = 4.2 * 60, 25.8 * 60  # of ibl_npm_region4_unplugged.csv
 
@@ -97,6 +114,25 @@ def test_live_and_replayed_steps_are_the_same_to_the_last_bit(
         assert ran.summary["trains"]["delivered"] > 50
     if name.startswith("ibl_npm"):
         _assert_no_light_outside_the_connected_stretch(ran)
+
+
+def test_what_parts_show_of_themselves_replays_to_the_last_bit_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = tmp_path / "measured.yaml"
+    name.write_text(MEASURED, encoding="utf-8")
+    ran = command(capsys, "run", name, "--rig", "simulated", "--duration", "20s", "--headless", "--json", "--seed", 5,
+                  "--out", tmp_path)  # fmt: skip
+    assert ran.code == 0, ran.said
+    assert "arning" not in ran.said
+    live, again = ran.recording.rows(), replay(Path(ran.summary["session"]), load_protocol(str(name))).steps
+    shown = shown_in(live.dtype)
+    assert shown == ("isosbestic_slope", "isosbestic_r", "state_score", "level", "rate", "gain", "difference_score")
+    for field in again.dtype.names or ():
+        np.testing.assert_array_equal(live[field], again[field], err_msg=field)
+    for field in ("isosbestic_slope", "state_score", "level", "difference_score"):
+        assert np.isfinite(live[field][-100:]).any(), field
+    assert ran.recording.header["bounds"] == {"threshold": 2.0, "release": 2.0, "highest": 2.0}
 
 
 def _assert_no_light_outside_the_connected_stretch(ran: Any) -> None:

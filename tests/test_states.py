@@ -21,6 +21,7 @@ from closedloop.detectors.state import GainEvidence, LevelEvidence, RateEvidence
 from closedloop.detectors.threshold import Threshold
 from closedloop.errors import ConfigError
 from closedloop.loop import DETECTED, HIGH, Loop
+from closedloop.model import kernel
 from closedloop.online.events import EVENT_MEMORY, ONSET, event_parameters, follow, ready
 from closedloop.online.run_length import gauss_alarms, gauss_threshold, poisson_alarms, poisson_threshold
 from closedloop.protocol import load_protocol
@@ -68,11 +69,9 @@ def gain_detector(**changes: Any) -> EventGain:
 # --- thresholds ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("times", "a_minute"), [(1.5, 3.0), (2.0, 3.0), (3.0, 12.0)])
-def test_a_poisson_threshold_gives_the_false_alarms_it_was_asked_for(times: float, a_minute: float) -> None:
-    spare = 2 * np.log(times)
-    nats = poisson_threshold(times, 1 / (60 * a_minute), 0.5, spare)
-    waits = np.random.default_rng(1).exponential(1 / a_minute, 300_000)
+@kernel
+def poisson_run(times: float, a_minute: float, nats: float, spare: float, waits: Any) -> int:
+    """Alarms of a sum over events that come after these minutes each."""
     total, high, alarms = 0.0, False, 0
     for wait in waits:
         total = max(0.0, total - (times - 1) * a_minute * wait)
@@ -80,18 +79,34 @@ def test_a_poisson_threshold_gives_the_false_alarms_it_was_asked_for(times: floa
         total = min(total + np.log(times), nats + spare)
         if not high and total >= nats:
             high, alarms = True, alarms + 1
+    return alarms
+
+
+@kernel
+def gauss_run(shift: float, nats: float, values: Any) -> int:
+    """Alarms of a sum over these values, in SD."""
+    total, high, alarms = 0.0, False, 0
+    for z in values:
+        total = min(max(0.0, total + shift * min(max(z - shift / 2, -3.0), 3.0)), nats + 1.0)
+        high = high and total >= nats / 2
+        if not high and total >= nats:
+            high, alarms = True, alarms + 1
+    return alarms
+
+
+@pytest.mark.parametrize(("times", "a_minute"), [(1.5, 3.0), (2.0, 3.0), (3.0, 12.0)])
+def test_a_poisson_threshold_gives_the_false_alarms_it_was_asked_for(times: float, a_minute: float) -> None:
+    spare = 2 * np.log(times)
+    nats = poisson_threshold(times, 1 / (60 * a_minute), 0.5, spare)
+    waits = np.random.default_rng(1).exponential(1 / a_minute, 300_000)
+    alarms = poisson_run(times, a_minute, nats, spare, waits)
     assert alarms / (waits.sum() / 60) == pytest.approx(1.0, rel=0.12)  # some 1 % to 6 % of that is chance
 
 
 @pytest.mark.parametrize("shift", [0.5, 1.2])
 def test_a_gaussian_threshold_gives_the_false_alarms_it_was_asked_for(shift: float) -> None:
     nats = gauss_threshold(shift, 3.0, 1 / 500, 0.5, 1.0)
-    total, high, alarms = 0.0, False, 0
-    for z in np.random.default_rng(2).standard_normal(400_000):
-        total = min(max(0.0, total + shift * min(max(z - shift / 2, -3.0), 3.0)), nats + 1.0)
-        high = high and total >= nats / 2
-        if not high and total >= nats:
-            high, alarms = True, alarms + 1
+    alarms = gauss_run(shift, nats, np.random.default_rng(2).standard_normal(400_000))
     assert alarms / 400_000 * 500 == pytest.approx(1.0, rel=0.15)
 
 
@@ -349,8 +364,8 @@ def test_what_contradicts_itself_is_refused(kind: Any, wrong: dict[str, Any], sa
 
 
 def test_check_tells_what_was_computed_and_how_well_what_is_learned_is_known() -> None:
-    assert rate_detector().notes(RATE_HZ) == ["rate: threshold 3.91 and release 1.95, for 1 false alarms/h"]
-    assert "false alarms/h" in gain_detector().notes(RATE_HZ)[0]
+    assert rate_detector().notes(RATE_HZ) == ["rate: threshold 3.91 and release 1.95, for false alarms at 1 /h"]
+    assert "false alarms" in gain_detector().notes(RATE_HZ)[0]
     assert "wrong by some 26 %" in EventRate(event=0.02, baseline=300.0).notes(RATE_HZ)[0]
     assert "wrong by some 10 %" in EventGain(event=0.02, baseline=25).notes(RATE_HZ)[0]
     crossing = rate_detector().crossing(RATE_HZ)

@@ -27,7 +27,7 @@ from closedloop.yaml_file import dump
 
 DEMO = (Path(__file__).parents[1] / "configs" / "protocols" / "demo.yaml").read_text()
 STILL = Quality(largest_step=10.0)  # no veto in these tests, and readings have a level for it to be judged by
-LEVEL = 10.0
+LEVEL, SECOND = 10.0, 40.0  # of signal and control: so far apart that they are never taken for exchanged
 
 
 @kernel
@@ -37,7 +37,7 @@ def _signal(memory: Any, p: Any, signal: float, control: float, learn: bool) -> 
 
 @kernel
 def _control(memory: Any, p: Any, signal: float, control: float, learn: bool) -> float:
-    return np.nan if control > 60.0 else control - LEVEL
+    return np.nan if control > 90.0 else control - SECOND
 
 
 class _Raw(Feature):
@@ -109,7 +109,7 @@ GATE = _Itself(threshold=5.0, release=1.0, minimum_duration=0.03, hold=1.0, feat
 
 def ran(detector: Detector, first: Any, second: Any, **changes: Any) -> Any:
     """Steps over these values: what the first member sees, and what the one with `_Second` sees."""
-    rows = readings(np.asarray(first) + LEVEL, np.asarray(second) + LEVEL)
+    rows = readings(np.asarray(first) + LEVEL, np.asarray(second) + SECOND)
     rows["signal_lit"] += np.arange(len(rows)) % 2  # never flat
     whole = plan(**({"detector": detector, "features": (_Raw(),), "quality": STILL, "warm_up_s": 0.0} | changes))
     return Loop(whole, rate_hz=RATE_HZ, nano_units=NANO_UNITS).run(rows)
@@ -256,7 +256,8 @@ def test_more_than_the_members_more_than_six_and_more_than_three_levels_are_refu
 
 
 def test_what_members_leave_open_comes_from_the_anchor_and_what_they_need_is_passed_on() -> None:
-    votes = AllOf(of=(TRIGGER, AnyOf(of=(GATE, TRIGGER))))
+    gate = GATE.model_copy(update={"features": (Dff(baseline=60.0),)})  # the chain that the anchor tells of
+    votes = AllOf(of=(TRIGGER, AnyOf(of=(gate, TRIGGER))))
     assert votes.needs_anchor
     known: Any = votes.anchored(anchor())
     assert not known.needs_anchor
@@ -321,9 +322,10 @@ def test_a_mistake_in_a_member_is_told_with_its_line_and_its_place(tmp_path: Pat
 
 
 def test_the_schema_for_editors_has_an_end() -> None:
-    parts = schema.schema(Protocol)["properties"]["detector"]["anyOf"]
-    votes = next(part for part in parts if part["properties"]["kind"].get("const") == "all")
-    assert (votes["properties"]["of"]["minItems"], votes["properties"]["of"]["maxItems"]) == (2, 6)
+    made = schema.schema(Protocol)
+    of = made["$defs"]["detectors.all"]["properties"]["of"]
+    assert (of["minItems"], of["maxItems"]) == (2, 6)
+    assert of["items"] == {"$ref": "#/$defs/detectors"} == {"$ref": made["properties"]["detector"]["$ref"]}
 
 
 def test_kernels_are_built_once_for_members_of_the_same_kinds() -> None:

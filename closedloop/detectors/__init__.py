@@ -117,6 +117,11 @@ class Detector(Part):
         del rate_hz
         return []
 
+    def highest(self, rate_hz: float) -> float | None:
+        """The most that the score can come to at this rate; None where nothing caps it."""
+        del rate_hz
+        return None
+
     def parameters(self, rate_hz: float) -> Any:
         """One record of `parameter_type` for readings at `rate_hz`."""
         raise NotImplementedError
@@ -164,9 +169,17 @@ def anchored(detector: Any, anchor: Anchor) -> Any:
     Raises:
         ValueError: the anchor does not allow what is asked for; says why.
     """
-    made = detector.anchored(anchor)
-    own = tuple(feature.anchored(anchor) for feature in made.features)
-    return made.model_copy(update={"features": own}) if own else made
+    made, own = detector.anchored(anchor), detector.features
+    if not own:
+        return made
+    needy = [at for at, feature in enumerate(own) if feature.needs_anchor]
+    before = own[: needy[0]] if needy else own
+    if (needy or detector.needs_anchor) and not anchor.tells_of(before):
+        raise ValueError(
+            f"{detector.kind}: what comes before it in its own features is not the chain that the anchor tells of "
+            f"({anchor.chain}); use that chain, field by field"
+        )
+    return made.model_copy(update={"features": tuple(feature.anchored(anchor) for feature in own)})
 
 
 class Whole(NamedTuple):
@@ -191,10 +204,18 @@ def whole(detector: Detector) -> Whole:
     return Whole(_with_chain(chain.chain(own), kernels), chain.record(fields), parameters)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _known_values_only(inner: Kernels) -> Kernels:
     """The same kernels, not called on nan; what does nothing does so for this detector alone, see `chain.done_by`."""
-    return inner._replace(learn=_unless_nan(inner.learn), follow=_unless_nan(inner.follow))
+    kernels = inner._replace(learn=_unless_nan(inner.learn), follow=_unless_nan(inner.follow))
+    if inner.prepare is not no_input:
+        return kernels
+
+    @kernel
+    def nothing_to_prepare(memory: Any, p: Any, signal: float, control: float, learn: bool) -> None:
+        pass
+
+    return kernels._replace(prepare=nothing_to_prepare)
 
 
 def _unless_nan(inner: Kernel) -> Kernel:
@@ -214,7 +235,7 @@ def _unless_nan(inner: Kernel) -> Kernel:
     return outer
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _with_chain(own: Chain, inner: Kernels) -> Kernels:
     """The same kernels on the number of an own chain, which is kept in the memory from `prepare` on."""
     value_of, resume_chain = own.value, chain.within("chain", own.resume)

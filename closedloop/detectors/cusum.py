@@ -148,6 +148,7 @@ class Cusum(Detector):
         + [(n, "f8") for n in ("mean", "sd", "sign", "shift", "alpha", "most")],
         align=True,
     )
+    unit: ClassVar[str] = "nats"  # of the score
     score: ClassVar[Any] = staticmethod(_score)
     learn: ClassVar[Any] = staticmethod(_learn)
     follow: ClassVar[Any] = staticmethod(_follow)
@@ -174,11 +175,14 @@ class Cusum(Detector):
         bounds = f"threshold {threshold:.3g}, release {release:.3g}"
         return [f"cusum: {bounds}: {each_h:.2g} /h false alarms in white Gaussian noise; more in any other"]
 
+    def highest(self, rate_hz: float) -> float:
+        """What is kept of the evidence, in nats: twice the threshold that the session begins with."""
+        return _KEPT * self.bounds(rate_hz)[0]
+
     def parameters(self, rate_hz: float) -> Any:
         """One record: readings before the first score, what is known, the shift, weight of a reading, most evidence."""
         first = max(_EARLY, round(min(_FIRST_S, self.baseline) * rate_hz))
         known = (self.mean is not None, self.sd is not None, self.mean or 0.0, self.sd or 0.0)
         sign = 1.0 if self.direction == "up" else -1.0
-        most = _KEPT * self.bounds(rate_hz)[0]
-        made = (first, *known, sign, self.shift, 1 / (self.baseline * rate_hz), most)
+        made = (first, *known, sign, self.shift, 1 / (self.baseline * rate_hz), self.highest(rate_hz))
         return np.array([made], self.parameter_type)

@@ -120,6 +120,7 @@ class EventGain(Detector):
         + [(name, "f8") for name in ("mean", "sd", "shift", "clip", "highest")],
         align=True,
     )
+    unit: ClassVar[str] = "nats"  # of the score
     score: ClassVar[Any] = staticmethod(_score)
     follow: ClassVar[Any] = staticmethod(_follow)
     resume: ClassVar[Any] = staticmethod(_resume)
@@ -138,6 +139,11 @@ class EventGain(Detector):
             raise ValueError("event_release must not lie above event; lower event_release")
         self.bounds()
         return self
+
+    @property
+    def keeps_its_start(self) -> bool:
+        """Where what is usual is learned from `baseline`."""
+        return self.baseline is not None
 
     @property
     def needs_anchor(self) -> bool:
@@ -168,14 +174,18 @@ class EventGain(Detector):
         del rate_hz
         if self.false_alarms is not None and not self.needs_anchor:
             nats, release = self.bounds()
-            return [
-                f"gain: threshold {nats:.2f} and release {release:.2f}, for {60 * self.false_alarms:g} false alarms/h"
-            ]
+            bounds = f"threshold {nats:.2f} and release {release:.2f}"
+            return [f"gain: {bounds}, for false alarms at {60 * self.false_alarms:g} /h"]
         if self.baseline is None:
             return []
         percent = 100 * 0.5 / self.baseline**0.5
         said = f"gain: heights learned from {self.baseline} events are wrong by some {percent:.0f} % if their "
         return [said + "logarithm has an SD of 0.5, and false alarms with them; an anchor knows them better"]
+
+    def highest(self, rate_hz: float) -> float:
+        """The cap of the sum, in nats: two typical events above the threshold that the session begins with."""
+        del rate_hz
+        return self.bounds()[0] + self._spare()
 
     def parameters(self, rate_hz: float) -> Any:
         """One record: what an event is, and what heights are compared with."""
@@ -187,7 +197,7 @@ class EventGain(Detector):
         record["mean"] = np.nan if self.reference is None else log(self.reference)
         record["sd"] = np.nan if self.spread is None else self.spread
         record["shift"], record["clip"] = log(self.times), _CLIP
-        record["highest"] = self.bounds()[0] + self._spare()
+        record["highest"] = self.highest(rate_hz)
         return record
 
     def crossing(self, rate_hz: float) -> Any:

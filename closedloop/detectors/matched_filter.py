@@ -190,8 +190,8 @@ class MatchedFilter(Detector):
     """
 
     kind: Literal["matched_filter"] = "matched_filter"
-    threshold: float = Field(4.7, description="Score at which a transient has begun; 4.7: 2 /min in real background.")
-    release: float = Field(2.35, description="Score below which it is over (hysteresis).")
+    threshold: float = Field(5.0, description="Score at which a transient has begun; 5.0: 2 /min in real background.")
+    release: float = Field(2.5, description="Score below which it is over (hysteresis).")
     rise: Seconds = Field(0.05, gt=0, le=5, description="Time constant of the transient's rise.")
     decay: Seconds = Field(0.5, gt=0, le=60, description="Time constant of its decay.")
     order: int = Field(16, ge=1, le=autoregressive.MOST, description="Past readings that a reading is foretold from.")
@@ -237,6 +237,11 @@ class MatchedFilter(Detector):
         return self
 
     @property
+    def keeps_its_start(self) -> bool:
+        """Unless the model is given, or the anchor's."""
+        return not self.coefficients and self.model == "epoch"
+
+    @property
     def needs_anchor(self) -> bool:
         """Whether the model is still to be taken from the animal's anchor."""
         return self.model == "anchor" and not self.coefficients
@@ -254,6 +259,10 @@ class MatchedFilter(Detector):
         said = [f"matched_filter: templates of {shortest * 1e3:.3g} to {longest * 1e3:.3g} ms"]
         if not (self.model == "anchor" or self.coefficients):
             said.append(f"matched_filter: unknown for {self.epoch:g} s, while its model is learned from clean readings")
+        if longest > 4 * self.decay:
+            said.append(
+                "matched_filter: the longest are filled by drift and by several events; onset is the better one here"
+            )
         if longest < self.rise:
             said.append(f"matched_filter: all templates end before a rise of {self.rise * 1e3:g} ms does")
         return said
@@ -270,7 +279,8 @@ class MatchedFilter(Detector):
         made["order"] = len(self.coefficients) or self.order
         made["epoch"] = readings_in(self.epoch, rate_hz, least=4 * self.order)
         kept = readings_in(self.scale, rate_hz)
-        made["alpha"], made["prior"], made["leap"] = 1 / kept, _PRIOR * kept, self.leap
+        made["alpha"], made["prior"] = 1 / kept, _PRIOR * kept
+        made["leap"] = templates.believable(self.leap, self.rise, rate_hz)
         since = (np.arange(_MOST) + 0.5) / rate_hz  # the onset lies half a reading before the first one, on average
         made["transient"] = templates.transient(since, self.rise, self.decay)
         if self.sd is None or self.rate is None:

@@ -209,9 +209,10 @@ class Onset(Detector):
     change, and finds less within a bout. nan for the first 3 s, and for `window` after light or a veto.
 
     It must come after dff or isosbestic: `slower` is a share of F. A reading counts as no farther from the one before
-    than `leap` SD of noise, so one wild reading is no onset. Where half a second is more than 65 readings, means of
-    a few are taken: it costs the same at every rate. On real background most of its false alarms are events of the
-    animal itself (SCIENCE 6.4): events are told from events by nothing but how fast they rise.
+    than `leap` SD of noise, so one wild reading is no onset; below 40 readings/s a rise of 50 ms is less than two
+    readings, and the two cannot be told apart. Where half a second is more than 65 readings, means of a few are taken:
+    it costs the same at every rate. On real background some 70 % of its false alarms point upwards only, as the
+    animal's own events do: from those nothing but how fast they rise tells a transient (`benchmarks/detectors.py`).
     """
 
     kind: Literal["onset"] = "onset"
@@ -280,7 +281,8 @@ class Onset(Detector):
         kept = readings_in(self.scale, rate_hz)
         made["scale_alpha"], made["prior"] = 1 / kept, 0.5 * kept  # what is 1 by construction is worth half of it
         made["clip"], made["scale_clip"] = _CLIP**2, _SCALE_CLIP**2
-        made["leap"], made["slower"] = self.leap * np.sqrt(block), self.slower
+        made["leap"] = templates.believable(self.leap, self.rise, rate_hz) * np.sqrt(block)
+        made["slower"] = self.slower
         ratios = np.maximum(_RATIOS, 0.25)
         made["edges"][0, 1:] = np.sqrt(ratios[1:] * ratios[:-1])
         kinetics = self.rise, self.decay, self.template

@@ -114,6 +114,7 @@ class EventRate(Detector):
         + [(name, "f8") for name in ("jump", "fall", "fall_an_event", "highest", "alpha", "a_minute")],
         align=True,
     )
+    unit: ClassVar[str] = "nats"  # of the score
     score: ClassVar[Any] = staticmethod(_score)
     follow: ClassVar[Any] = staticmethod(_follow)
     resume: ClassVar[Any] = staticmethod(_resume)
@@ -132,6 +133,11 @@ class EventRate(Detector):
             raise ValueError("event_release must not lie above event; lower event_release")
         self.bounds()
         return self
+
+    @property
+    def keeps_its_start(self) -> bool:
+        """Where what is usual is learned from `baseline`."""
+        return self.baseline is not None
 
     @property
     def needs_anchor(self) -> bool:
@@ -155,14 +161,18 @@ class EventRate(Detector):
         del rate_hz
         if self.false_alarms is not None and not self.needs_anchor:
             nats, release = self.bounds()
-            return [
-                f"rate: threshold {nats:.2f} and release {release:.2f}, for {60 * self.false_alarms:g} false alarms/h"
-            ]
+            bounds = f"threshold {nats:.2f} and release {release:.2f}"
+            return [f"rate: {bounds}, for false alarms at {60 * self.false_alarms:g} /h"]
         if self.baseline is None:
             return []
         minutes = self.baseline / 60
         said = f"rate: a base rate learned from {minutes:g} min is wrong by some {100 / (3 * minutes) ** 0.5:.0f} % "
         return [said + "if there are 3 events a minute, and false alarms with it; an anchor knows it better"]
+
+    def highest(self, rate_hz: float) -> float:
+        """The cap of the sum, in nats: two events above the threshold that the session begins with."""
+        del rate_hz
+        return self.bounds()[0] + _SPARE_EVENTS * log(self.times)
 
     def parameters(self, rate_hz: float) -> Any:
         """One record: what an event is, and evidence for each event and reading."""
@@ -174,7 +184,7 @@ class EventRate(Detector):
         record["baseline"] = 0 if self.baseline is None else max(1, round(self.baseline * rate_hz))
         record["jump"], record["fall_an_event"] = jump, self.times - 1
         record["fall"] = (self.times - 1) * (self.base_rate or 0.0) / minute
-        record["highest"] = self.bounds()[0] + _SPARE_EVENTS * jump
+        record["highest"] = self.highest(rate_hz)
         record["alpha"], record["a_minute"] = 1 / (self.window * rate_hz), minute
         return record
 

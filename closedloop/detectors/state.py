@@ -248,6 +248,7 @@ class State(Detector):
         + [(n, "f8") for n in ("level_mean", "shift", "variance", "alpha", "a_minute")],
         align=True,
     )
+    unit: ClassVar[str] = "probability"  # of the score
     score: ClassVar[Any] = staticmethod(_score)
     follow: ClassVar[Any] = staticmethod(_follow)
     resume: ClassVar[Any] = staticmethod(_resume)
@@ -259,13 +260,6 @@ class State(Detector):
         if self.event is not None and self.event_release is not None and self.event_release > self.event:
             raise ValueError("event_release must not lie above event; lower event_release")
         return self
-
-    @classmethod
-    def model_json_schema(cls, *args: Any, **named: Any) -> dict[str, Any]:
-        """For editors; in one piece, for a part's schema stands within the protocol's and can't refer to others."""
-        made = super().model_json_schema(*args, **named)
-        apart = made.pop("$defs", {})
-        return dict(_in_place(made, apart))
 
     @property
     def needs_anchor(self) -> bool:
@@ -317,6 +311,11 @@ class State(Detector):
             return _with_level(chain.chain(self.level.features), shown)
         return Kernels(_score, State.learn, _follow, _resume, shown=shown)
 
+    def highest(self, rate_hz: float) -> float:
+        """A probability."""
+        del rate_hz
+        return 1.0
+
     def parameters(self, rate_hz: float) -> Any:
         """One record, with those of the level's chain if there is one."""
         record = np.zeros(1, self.parameter_type)
@@ -346,16 +345,6 @@ class State(Detector):
     def _of_events(self) -> int:
         """Which measures of events are chosen, as a set."""
         return _RATE * (self.rate is not None) + _GAIN * (self.gain is not None)
-
-
-def _in_place(value: Any, apart: dict[str, Any]) -> Any:
-    """The schema with each reference replaced by what it refers to."""
-    if isinstance(value, list):
-        return [_in_place(item, apart) for item in value]
-    if not isinstance(value, dict):
-        return value
-    made = {key: _in_place(item, apart) for key, item in value.items() if key != "$ref"}
-    return made if "$ref" not in value else _in_place(apart[value["$ref"].rpartition("/")[2]], apart) | made
 
 
 def _chance(dwell_s: float, rate_hz: float) -> float:

@@ -178,7 +178,7 @@ def _learn(learns: tuple[Kernel, ...], at: int = 0) -> Kernel:
     return learn
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _together(members: tuple[Kernels, ...], named: tuple[str, ...]) -> Kernels:
     """The members' kernels as those of one detector."""
     count = _count(tuple(one.score for one in members))
@@ -287,6 +287,11 @@ class _Votes(Detector):
                 for at, member in enumerate(self.of)
             )
         )
+
+    def highest(self, rate_hz: float) -> float:
+        """All members."""
+        del rate_hz
+        return float(len(self.of))
 
     def parameters(self, rate_hz: float) -> Any:
         """One record: the members' parameters, each with its crossing in readings; and how many are enough."""

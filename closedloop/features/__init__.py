@@ -36,6 +36,11 @@ class Feature(Part):
         """Whether the feature is unknowable without a control channel."""
         return False
 
+    @property
+    def needs_anchor(self) -> bool:
+        """Whether something is left open that only an animal's anchor can say."""
+        return False
+
     def anchored(self, anchor: Anchor) -> Self:
         """The same feature with what it leaves open taken from the animal's anchor."""
         del anchor

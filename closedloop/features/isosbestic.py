@@ -52,20 +52,12 @@ def _learn_slope(memory: Any, p: Any, signal: float, control: float) -> None:
 
 
 @kernel
-def _divisible(memory: Any, p: Any) -> bool:
-    """Whether the baselines are something to divide by."""
-    return memory.signal > 0.0 and (p.mode == 0 or memory.control > 0.0)  # type: ignore[no-any-return]
-
-
-@kernel
-def _learn_baselines(memory: Any, p: Any, signal: float, control: float) -> None:
-    if not _divisible(memory, p):
-        memory.count = 0  # what nothing can be divided by is no baseline: begin anew
-    memory.count += 1
-    weight = p.alpha if memory.count >= p.full else 1.0 / memory.count
+def _learn_baselines(memory: Any, p: Any, signal: float, control: float, divisible: bool) -> None:
+    count = memory.count + 1 if divisible else 1  # what nothing can be divided by is no baseline: begin anew
+    weight = p.alpha if count >= p.full else 1.0 / count
+    memory.count = count
     memory.signal += weight * (signal - memory.signal)
-    if p.mode != 0:
-        memory.control += weight * (control - memory.control)
+    memory.control += weight * (control - memory.control)
 
 
 @kernel
@@ -75,20 +67,24 @@ def _learns_slope(memory: Any, p: Any) -> bool:
 
 @kernel
 def _value(memory: Any, p: Any, signal: float, control: float, learn: bool) -> float:
-    if not robust.is_number(signal) or (p.mode != 0 and not robust.is_number(control)):
+    if p.mode == 0:
+        control = 1.0  # and so is its baseline: it changes nothing
+    if not robust.is_number(signal) or not robust.is_number(control):
         return np.nan
-    known = memory.count >= p.first and _divisible(memory, p)
-    out, change, shared = np.nan, np.nan, 0.0
-    if known:
-        change = (signal - memory.signal) / memory.signal
-        if p.mode != 0:
-            shared = (control - memory.control) / memory.control
-        expected = memory.slope * shared
-        out = (change - expected) / (1.0 + expected) if expected > -1.0 else np.nan
+    signal_0, control_0 = memory.signal, memory.control
+    signal_up, control_up = signal - signal_0, control - control_0
+    divisible = signal_0 > 0.0 and control_0 > 0.0
+    known = divisible and memory.count >= p.first
+    out = np.nan
+    if known:  # (F - E) / E as one fraction: a division is what takes longest here
+        shared = memory.slope * control_up
+        expected = signal_0 * (control_0 + shared)
+        if expected > 0.0:
+            out = (control_0 * signal_up - signal_0 * shared) / expected
     if learn:
         if known and _learns_slope(memory, p):
-            _learn_slope(memory, p, change, shared)
-        _learn_baselines(memory, p, signal, control)
+            _learn_slope(memory, p, signal_up / signal_0, control_up / control_0)
+        _learn_baselines(memory, p, signal, control, divisible)
     return out if robust.is_number(out) else np.nan
 
 
@@ -139,6 +135,11 @@ class Isosbestic(Feature):
     )
     value: ClassVar[Any] = staticmethod(_value)
     shown: ClassVar[dict[str, Any]] = {"isosbestic_slope": _shown_slope, "isosbestic_r": _shown_correlation}
+
+    @property
+    def keeps_its_start(self) -> bool:
+        """Where the slope is fixed after its epoch."""
+        return self.mode == "fixed"
 
     @property
     def needs_control(self) -> bool:

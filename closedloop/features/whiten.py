@@ -128,6 +128,11 @@ class Whiten(Feature):
         return self
 
     @property
+    def keeps_its_start(self) -> bool:
+        """Unless the model is given, or the anchor's."""
+        return not self.coefficients and self.model == "epoch"
+
+    @property
     def needs_anchor(self) -> bool:
         """Whether the model is still to be taken from the animal's anchor."""
         return self.model == "anchor" and not self.coefficients

@@ -10,8 +10,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 _ANY_LEVEL = 1e4  # variance of a level that nothing is known of, in noise variances: its weight is nil
+_TOLD_APART = 2.0  # readings of a rise, from which a transient can be told from one wild reading
 _SLOWER_RISES = (2, 3, 4, 6)  # times as long as that of what is looked for
 _SLOWER_DECAYS = (1, 3)
+_APART = 0.9  # of a decay; a rise as long as it has no shape that could be computed
 _SLOWER_SINCE_S = np.linspace(0.03, 0.3, 36)  # how long ago slower events began
 
 
@@ -31,6 +33,14 @@ def transient(since_s: npt.NDArray[np.floating[Any]], rise_s: float, decay_s: fl
     at = np.maximum(np.append(np.ravel(since_s), peak_s(rise_s, decay_s)), 0.0)
     shape = np.exp(-at / decay_s) - np.exp(-at / rise_s)
     return np.asarray((shape[:-1] / shape[-1]).reshape(np.shape(since_s)))
+
+
+def believable(leap: float, rise_s: float, rate_hz: float) -> float:
+    """How far one reading may count from what was expected: `leap`, and more where a rise is less than two readings.
+
+    There a transient may be as high in one reading as an artefact of one reading is, and to cut both costs delay.
+    """
+    return leap * max(1.0, _TOLD_APART / (rise_s * rate_hz))
 
 
 def onset_weights(rate_hz: float, taps: int, rise_s: float, decay_s: float, age_s: float, slower: float) -> Floats:
@@ -55,7 +65,7 @@ def onset_weights(rate_hz: float, taps: int, rise_s: float, decay_s: float, age_
             transient(since - ago, longer * rise_s, slowly * decay_s)
             for longer in _SLOWER_RISES
             for slowly in _SLOWER_DECAYS
-            if longer * rise_s < slowly * decay_s
+            if longer * rise_s < _APART * slowly * decay_s
             for since in _SLOWER_SINCE_S
         ]
         or [np.zeros(taps)]
