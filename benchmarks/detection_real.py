@@ -60,6 +60,7 @@ EVERY_S, APART_S = 11.5, 8.0  # injected onsets, on average and at least
 HALVES = ((0, 1), (1, 0))  # fitted on, scored on
 STEP = 1.08  # from one threshold that is tried to the next
 BISECTIONS = 6
+FEWER, OF_ONSETS = (5, 10), ("difference", "matched_filter", "onset")  # readings taken together, and by what
 SPECTRUM = 32  # order of the model of the recording's noise
 SLOW_S = 120.0  # level about which the recording is mirrored
 AIMS = ({"size": 0.02, "detected": 0.75, "median_s": 0.130}, {"size": 0.04, "detected": 0.98, "median_s": 0.080})
@@ -267,6 +268,32 @@ def limited_by(background: Background, injected: list[Injected], seeds: range) -
     return {"size": small.size, "in_session": blind, "gaussian_noise_of_the_same_spectrum": in_noise, "sides": sides}
 
 
+# ---- fewer readings
+
+
+def averaged(stream: Stream, readings: int) -> Stream:
+    """Sums of so many readings, each with the time of its last: a slower converter, of the same light."""
+    rows, count = stream.readings, len(stream.readings) // readings * readings
+    made = rows[readings - 1 : count : readings].copy()
+    for name in ("signal_lit", "signal_dark", "control_lit", "control_dark"):
+        made[name] = rows[name][:count].astype(np.int64).reshape(-1, readings).sum(axis=1)
+    made["seq"] = np.arange(len(made))
+    slower = {"rate_mhz": round(stream.rate_mhz / readings), "nano_units": max(1, stream.nano_units // readings)}
+    return replace(stream, readings=made, **slower)
+
+
+def at_lower_rates(stream: Stream, injected: list[Injected]) -> list[dict[str, Any]]:
+    """The detectors of onsets where the readings are means of 5 and of 10."""
+    found = []
+    for readings in FEWER:
+        slow = Background(averaged(stream, readings))
+        same = [Injected(of.size, of.onsets, [averaged(one, readings) for one in of.streams]) for of in injected]
+        ways = {one.name: both_ways(slow, one, same) for one in CANDIDATES if one.name in OF_ONSETS}
+        detectors = [{"detector": name, "ways": way} for name, way in ways.items()]
+        found.append({"rate_hz": slow.stream.rate_hz, "detectors": detectors})
+    return found
+
+
 # ---- the section
 
 
@@ -325,7 +352,9 @@ def run(long: bool, seed: int) -> dict[str, Any]:
     def more(background: Background, injected: list[Injected], found: list[dict[str, Any]]) -> dict[str, Any]:
         best = min(size["detected"] for size in _of(found, "onset", AIMS[0]["size"]))
         required = {"size": AIMS[0]["size"], "more_than": REQUIRED, "reached": best, "met": best > REQUIRED}
-        return {"required": required, "aims": aims(found), "limited_by": limited_by(background, injected, seeds)}
+        slower = at_lower_rates(background.stream, [of for of in injected if of.size in SHORT.sizes])
+        limit = limited_by(background, injected, seeds)
+        return {"required": required, "aims": aims(found), "limited_by": limit, "lower_rates": slower}
 
     real = of_background(formats.read(file), size, seeds, more)
     made = of_background(without_events(size.virtual_h, seed), size, seeds, lambda *_: {})
@@ -357,6 +386,12 @@ def _row(detector: str, way: dict[str, Any]) -> Iterator[str]:
         )
 
 
+def _table(detectors: list[dict[str, Any]]) -> Iterator[str]:
+    for one in detectors:
+        for way in one["ways"]:
+            yield from _row(one["detector"], way)
+
+
 def _limits(found: dict[str, Any]) -> Iterator[str]:
     yield "onset in a session: 500 ms of light and 500 ms of recovery after each detection, nothing found in either"
     for way in found["in_session"]:
@@ -384,9 +419,7 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
     for name in ("real", "virtual"):
         found = result[name]
         yield f"{Path(found['source']).name}, {found['minutes']:g} min; detected of injected, misses censored in delays"
-        for one in found["detectors"]:
-            for way in one["ways"]:
-                yield from _row(one["detector"], way)
+        yield from _table(found["detectors"])
     real = result["real"]
     for aim in real["aims"]:
         yield (
@@ -394,3 +427,6 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
             f"onset, worse half: {100 * aim['reached']:.1f} %, {_ms(aim['reached_median_s'])} ms"
         )
     yield from _limits(real["limited_by"])
+    for slower in real["lower_rates"]:
+        yield f"the same recording in means, {slower['rate_hz']:g} readings/s"
+        yield from _table(slower["detectors"])

@@ -19,6 +19,7 @@ from machine import machine, say
 
 from closedloop import limits
 from closedloop.analysis import grid, injection, tuning, workers
+from closedloop.analysis.material import Material
 from closedloop.protocol import load_protocol
 from closedloop.simulation.animal import Animal
 
@@ -41,7 +42,7 @@ def settings(count: int) -> dict[str, tuple[str, ...]]:
     }
 
 
-def tune(material: tuning.Material, count: int, jobs: int) -> tuple[float, tuning.Tuned]:
+def tune(material: Material, count: int, jobs: int) -> tuple[float, tuning.Tuned]:
     """Seconds, and what came of it."""
     began = time.perf_counter()
     tried = grid.grid(PROTOCOL, [], settings(count)).settings
@@ -53,7 +54,7 @@ def measure(count: int, hours: float, *, long: bool) -> dict[str, Any]:
     """All settings on all cores; a few of them on one thread and on all."""
     stream, onsets = injection.virtual(Animal.model_validate({"preset": "withdrawal"}), hours, RATE_HZ, 1)
     protocol = load_protocol(PROTOCOL)
-    material = tuning.Material("virtual animal", stream, onsets, limits.effective(protocol.limits, lease_s=0.5), None)
+    material = Material("virtual animal", stream, onsets, limits.effective(protocol.limits, lease_s=0.5), None)
     cpu_s = time.process_time()
     took_s, found = tune(material, count, workers.cores())
     cpu_s = time.process_time() - cpu_s

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,6 +19,7 @@ from closedloop.errors import ConfigError, RecordingError
 from closedloop.model import FROM_FILE, Fraction, Hertz, Milliwatts, Model, Rate, Seconds
 
 LEAST_SESSIONS = 3
+MOST_BUSY = 0.9
 _POWER_TOLERANCE = 0.05  # of LED power at the tip; a ratio of channels moves with it one to one
 
 
@@ -86,7 +87,9 @@ class Events(Model):
     rate: Rate = Field(ge=0, description="Mean of the sessions.")
     rates: tuple[Rate, ...] = Field(min_length=LEAST_SESSIONS, description="The sessions' rates.")
     count: int = Field(ge=0, description="Events in all sessions.")
-    busy: Fraction = Field(0.0, ge=0, le=0.9, description="Part of the time in which one was up, so none could begin.")
+    busy: Fraction = Field(
+        0.0, ge=0, le=MOST_BUSY, description="Part of the time in which one was up, so none could begin."
+    )
     log_mean: float | None = Field(None, description="Mean of ln(peak amplitude).")
     log_sd: float | None = Field(None, ge=0, description="Its SD.")
     log_means: tuple[float, ...] = Field((), description="That mean of each session that has peaks.")
@@ -144,6 +147,15 @@ class Anchor(Model):
         """The same, with its digest."""
         return self.model_copy(update={"sha256": self.digest()})
 
+    def tells_of(self, features: Sequence[Model]) -> bool:
+        """Whether its events and noise are those of this chain, field by field."""
+        return [feature.model_dump(mode="json") for feature in features] == list(self.features)
+
+    @property
+    def chain(self) -> str:
+        """The chain it tells of, for people."""
+        return ", ".join(str(feature.get("kind")) for feature in self.features)
+
     def mismatches(self, subject: str | None, photometry: Photometry | None) -> list[str]:
         """Why sessions of this animal on this rig cannot be compared with the anchor; nothing if they can."""
         said = []
@@ -183,10 +195,14 @@ def read(path: Path) -> Anchor:
         raise ConfigError(f"{path}: cannot be read as an anchor ({why}); make one with closedloop anchor") from error
     if not isinstance(data, dict) or data.get("format") != "closedloop-anchor" or not data.get("sha256"):
         raise ConfigError(f"{path}: is no anchor; make one with closedloop anchor")
+    if data.get("version") != 1:
+        said = f"is an anchor of version {data.get('version')}, and this program reads version 1"
+        raise ConfigError(f"{path}: {said}; use the program that made it, or make it anew")
     try:
         return Anchor.model_validate(data, context=FROM_FILE)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         said = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{path}: {place}: {said}" if place else f"{path}: {said}") from error
+        remedy = "" if "make it anew" in said else "; an anchor is never changed by hand, make it anew"
+        raise ConfigError(f"{path}: {place}: {said}{remedy}" if place else f"{path}: {said}{remedy}") from error

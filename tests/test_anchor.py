@@ -17,6 +17,7 @@ from closedloop.analysis.anchoring import level, make
 from closedloop.anchor import Anchor
 from closedloop.errors import ConfigError
 from closedloop.features.ratio import Ratio
+from closedloop.online.events import busy_share
 from closedloop.readings import FLAG_LIGHT
 from closedloop.simulation.animal_model import State
 from closedloop.yaml_file import dump
@@ -88,6 +89,13 @@ def test_events_are_those_of_the_chain_at_a_size_fixed_from_the_baseline(made: A
     assert events.log_mean == pytest.approx(np.log(events.quantiles["50"]), abs=0.1)
 
 
+def test_the_time_in_which_no_event_could_begin_is_told(made: Anchor, traces: list[Trace]) -> None:
+    size = made.events.size
+    shares = [busy_share(one.values, one.clean, RATE_HZ, size, size / 2) for one in traces]
+    assert min(shares) <= made.events.busy <= max(shares)
+    assert 0.005 < made.events.busy < 0.3
+
+
 def test_the_noise_model_foretells_the_chain(made: Anchor, traces: list[Trace]) -> None:
     assert len(made.noise.coefficients) == 16
     assert made.noise.rate == RATE_HZ
@@ -105,6 +113,23 @@ def test_a_file_gives_the_same_anchor_back_and_a_changed_one_is_refused(made: An
     assert anchors.read(file) == made
     file.write_text(file.read_text().replace('"subject": "M17"', '"subject": "M18"'))
     with pytest.raises(ConfigError, match="changed after it was made"):
+        anchors.read(file)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"version": 2}, "is an anchor of version 2, and this program reads version 1"),
+        ({"colour": "red"}, "colour: .*; an anchor is never changed by hand, make it anew"),
+        ({"sha256": 5}, "sha256: .*; an anchor is never changed by hand, make it anew"),
+    ],
+)
+def test_an_anchor_of_another_kind_is_refused_with_what_to_do(
+    changes: dict[str, Any], words: str, made: Anchor, tmp_path: Path
+) -> None:
+    file = tmp_path / "other.json"
+    file.write_text(json.dumps(made.model_dump(mode="json") | changes))
+    with pytest.raises(ConfigError, match=words):
         anchors.read(file)
 
 

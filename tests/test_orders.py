@@ -23,6 +23,7 @@ from closedloop.arming import Phase
 from closedloop.changes import changes_in, rerun
 from closedloop.control import AddNote, Arm, Disarm, Order, SetThreshold, Stop, line_of, order_of
 from closedloop.controller import Controller, Orders
+from closedloop.detectors.cusum import Cusum
 from closedloop.door import FILE, Door
 from closedloop.engine import Acquisition, Chore
 from closedloop.link import Link
@@ -126,6 +127,16 @@ def test_a_threshold_counts_from_the_next_reading_on_and_is_in_every_row() -> No
     assert [(e["value"], e["text"]) for e in told] == [(1000.0, "release 3.0")]
 
 
+def test_a_threshold_that_the_evidence_never_reaches_is_refused_with_the_reason() -> None:
+    ran = session(by_hand=False, detector=Cusum(threshold=11.0, release=5.0)).run(2)
+    obey(ran, SetThreshold(22.1, 5.0))
+    assert notes(ran)[-1] == "order_refused"
+    assert "threshold: 22.1 would never be reached, the score goes up to 22" in ran.notebook.events[-1]["text"]
+    obey(ran, SetThreshold(22.0, 5.0)).run(3)
+    assert notes(ran)[-1] == "threshold"
+    assert np.concatenate(ran.notebook.steps)["threshold"][-1] == 22.0
+
+
 def test_what_cannot_be_done_is_written_down_with_its_reason() -> None:
     on_board = session(by_hand=False, policy=OnBoard()).run(2)
     assert notes(obey(on_board, SetThreshold(5.0, 2.0)))[-1] == "order_refused"
@@ -155,10 +166,12 @@ def test_a_session_with_changes_replays_to_the_last_bit() -> None:
     events = [Event(n, e["ticks"], e["kind"], None, e.get("reason"), e.get("value"), e.get("text"), 0)
               for n, e in enumerate(ran.notebook.events)]  # fmt: skip
     loop = Loop(ran.plan, rate_hz=RATE_HZ, nano_units=NANO_UNITS)
-    again = np.concatenate(list(rerun(loop, ran.rows, changes_in(events), 700)))
+    again = np.concatenate([steps.copy() for steps in rerun(loop, ran.rows, changes_in(events), 700)])
     assert again.tobytes() == np.concatenate(ran.notebook.steps).tobytes()
     assert len({*again["threshold"]}) == 3
-    without = np.concatenate(list(rerun(Loop(ran.plan, rate_hz=RATE_HZ, nano_units=NANO_UNITS), ran.rows, [], 700)))
+    without = np.concatenate(
+        [steps.copy() for steps in rerun(Loop(ran.plan, rate_hz=RATE_HZ, nano_units=NANO_UNITS), ran.rows, [], 700)]
+    )
     assert without.tobytes() != again.tobytes()
 
 

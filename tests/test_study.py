@@ -12,10 +12,11 @@ import pytest
 from sessions import command
 from study_sessions import PHOTOMETRY, animal_readings, csv_file, protocol, session
 
-from closedloop.analysis import study, study_figure
+from closedloop.analysis import anchoring, study, study_figure, study_reference, study_verdict
 from closedloop.analysis.activity import Activity, Course, How, trace
 from closedloop.analysis.anchoring import make
-from closedloop.analysis.study import ALL, REFUSED, TOLD, Asked, Report, Row
+from closedloop.analysis.study import ALL, Asked, Report, Row
+from closedloop.analysis.study_verdict import REFUSED, TOLD
 from closedloop.anchor import Anchor
 from closedloop.errors import ConfigError
 from closedloop.readings import FLAG_LIGHT
@@ -165,21 +166,21 @@ def test_without_an_anchor_the_level_is_shown_against_the_baseline_and_not_judge
 
 
 def test_many_sessions_can_say_that_there_is_no_shift_beyond_what_one_could_tell() -> None:
-    assert study._level_verdict(0.001, 0.02, 0.03).words == "no shift beyond ±3 %"
-    assert study._level_verdict(-0.02, 0.015, 0.03).words == "lowered"
-    assert study._level_verdict(0.01, 0.025, 0.03).kind == REFUSED
+    assert study_verdict.level_verdict(0.001, 0.02, 0.03).words == "no shift beyond ±3 %"
+    assert study_verdict.level_verdict(-0.02, 0.015, 0.03).words == "lowered"
+    assert study_verdict.level_verdict(0.01, 0.025, 0.03).kind == REFUSED
 
 
 def test_rates_that_differ_from_day_to_day_widen_what_counts_as_a_change() -> None:
-    def reference(*counts: int) -> study.Reference:
-        return study.Reference(counts, (10.0,) * len(counts), (), (), 0.0, (), None)
+    def reference(*counts: int) -> study_reference.Reference:
+        return study_reference.Reference(counts, (10.0,) * len(counts), (), (), 0.0, (), None)
 
     calm, wild = reference(50, 52, 48), reference(20, 90, 40)
     assert calm.rate()[1].between == 0
     assert wild.rate()[1].between > 0.3
     doubled = Activity(100, 10.0, np.array([]))
-    assert study._rate_verdict(doubled, 1, calm).kind == TOLD
-    assert study._rate_verdict(doubled, 1, wild).kind != TOLD
+    assert study_verdict.rate_verdict(doubled, 1, calm).kind == TOLD
+    assert study_verdict.rate_verdict(doubled, 1, wild).kind != TOLD
 
 
 @pytest.mark.parametrize(("wander", "most"), [(0.0, 0.06), (0.1, 0.09), (0.5, 0.13)])
@@ -190,8 +191,8 @@ def test_an_unchanged_rate_is_seldom_told_as_a_change(wander: float, most: float
     for _ in range(3000):
         rates = 60 * np.exp(wander * random.standard_normal(4))
         counts = random.poisson(rates)
-        before = study.Reference(tuple(counts[:3]), (15.0,) * 3, (), (), 0.0, (), None)
-        told += study._rate_verdict(Activity(int(counts[3]), 15.0, np.array([])), 1, before).kind == TOLD
+        before = study_reference.Reference(tuple(counts[:3]), (15.0,) * 3, (), (), 0.0, (), None)
+        told += study_verdict.rate_verdict(Activity(int(counts[3]), 15.0, np.array([])), 1, before).kind == TOLD
     assert told / 3000 < most
 
 
@@ -259,6 +260,13 @@ def test_a_shift_is_told_as_often_as_its_interval_promises() -> None:
     told = 0
     for _ in range(3000):
         means = random.normal(0, 0.01, 5)
-        half = study.half_width(float(np.std(means[:4], ddof=1)), 4, 1, Course(0, 1e-6, 0.5, 600).error ** 2)
-        told += study._level_verdict(float(means[4] - np.mean(means[:4])), half, half).kind == TOLD
+        half = anchoring.half_width(float(np.std(means[:4], ddof=1)), 4, 1, Course(0, 1e-6, 0.5, 600).error ** 2)
+        told += study_verdict.level_verdict(float(means[4] - np.mean(means[:4])), half, half).kind == TOLD
     assert 0.035 < told / 3000 < 0.065
+
+
+def test_an_animal_is_not_given_another_name(tmp_path: Path) -> None:
+    readings, nano_units = animal_readings(State(), minutes=3, seed=1)
+    folder = session(tmp_path / "ses", readings, nano_units)
+    with pytest.raises(ConfigError, match=r"--animal: .*ses says that it is of M17, not M18; leave this out"):
+        study.report([Asked(folder, "M18")], [])

@@ -17,9 +17,11 @@ from plans import NANO_UNITS, RATE_HZ, noise, readings, with_events
 from closedloop import limits
 from closedloop.analysis import grid, tuning, workers
 from closedloop.analysis.detection import detect
-from closedloop.analysis.injection import virtual
+from closedloop.analysis.injection import Transient, inject, virtual
+from closedloop.analysis.material import Events, Material, detected, material_of
 from closedloop.analysis.replay import Opened, open_recording, replay, summary_of
-from closedloop.analysis.scoring import Score
+from closedloop.analysis.scoring import Score, score
+from closedloop.analysis.thresholds import thresholds
 from closedloop.cli import main
 from closedloop.errors import ConfigError
 from closedloop.protocol import load_protocol
@@ -123,6 +125,48 @@ def test_a_fragment_says_what_changes_and_gives_lists_whole() -> None:
     }
 
 
+@pytest.fixture
+def computed(tmp_path: Path) -> Path:
+    """A protocol whose detector computes its threshold."""
+    fields = load_protocol(PROTOCOL).model_dump(mode="json", exclude_none=True)
+    fields["detector"] = {"kind": "cusum", "false_alarms": "1 /min", "baseline": "20 s"}
+    file = tmp_path / "computed.yaml"
+    file.write_text(yaml.safe_dump(fields, sort_keys=False))
+    return file
+
+
+def test_a_computed_threshold_gives_way_to_the_one_that_is_tried(computed: Path) -> None:
+    made = grid.grid(str(computed), [], {grid.THRESHOLD: ("20", "30")}).settings
+    assert [one.threshold for one in made] == [20.0, 30.0]
+    assert [one.protocol.detector.crossing(100.0)["release"][0] for one in made] == [10.0, 15.0]
+    changed = grid.fragment(made[0])
+    assert changed == {"detector": {"threshold": 20.0, "false_alarms": None, "release": 10.0}}
+
+    fields = yaml.safe_load(computed.read_text())
+    fields["detector"] |= changed["detector"]
+    computed.write_text(yaml.safe_dump(fields, sort_keys=False))
+    assert load_protocol(str(computed)) == made[0].protocol
+
+
+def test_a_release_that_was_asked_for_stays(computed: Path) -> None:
+    (made,) = grid.grid(str(computed), ["detector.release=3"], {grid.THRESHOLD: ("20",)}).settings
+    assert made.along == (("detector.false_alarms", "null"),)
+    assert made.protocol.detector.release == 3.0
+
+
+def test_rates_that_a_threshold_is_computed_from_can_be_varied(computed: Path) -> None:
+    often, seldom = grid.grid(str(computed), [], {"detector.false_alarms": ("1 /min", "1 /h")}).settings
+    assert often.threshold < seldom.threshold
+    assert often.others == seldom.others == ()
+
+
+def test_a_protocol_read_once_is_the_one_read_each_time() -> None:
+    changed = {"detector.threshold": ("5", "7"), "features.1.cutoff": ("3 Hz", "5 Hz"), "detector.hold": ("1 s",)}
+    for setting in grid.grid(PROTOCOL, ["warm_up=6 s"], changed).settings:
+        sets = [f"{key}={value}" for key, value in setting.changed]
+        assert setting.protocol == load_protocol(PROTOCOL, ["warm_up=6 s", *sets])
+
+
 # choosing
 
 
@@ -147,7 +191,7 @@ def test_what_is_held_out_never_takes_part_in_the_choice() -> None:
     quiet, loud = noise(200, sd=0.002), noise(200, seed=2, sd=0.002)
     loud = with_events(loud, list(np.arange(5.0, 195, 3.0)), size=0.03)  # events that nobody labelled
     stream = Stream(readings(np.concatenate([quiet, loud])), round(RATE_HZ * 1000), NANO_UNITS, "made")
-    material = tuning.Material("made", stream, None, limits.effective(lease_s=0.25), None)
+    material = Material("made", stream, None, limits.effective(lease_s=0.25), None)
     tried = settings("3", "3.5", "4", "4.5", "5", "6", "8", "12", "20")
     found = tuning.tune(tried, [material], [], 600, 1.0, lambda runs: workers.detect_here(runs, 2))
     by_first, by_second = found.held_out
@@ -155,6 +199,48 @@ def test_what_is_held_out_never_takes_part_in_the_choice() -> None:
     assert tried[by_first.setting].threshold < tried[by_second.setting].threshold
     assert by_first.fitted.rate <= 600 < by_first.scored.rate
     assert found.expected.false_alarms == by_first.scored.false_alarms + by_second.scored.false_alarms
+
+
+def test_each_half_lays_its_own_thresholds() -> None:
+    """What the second half holds moves no threshold that is tried on the first."""
+
+    def laid(second: np.ndarray) -> dict[str, tuple[str, ...]]:
+        both = np.concatenate([noise(200, sd=0.002), second])
+        stream = Stream(readings(both), round(RATE_HZ * 1000), NANO_UNITS, "made")
+        made = Material("made", stream, None, limits.effective(lease_s=0.25), None)
+        return thresholds(
+            load_protocol(PROTOCOL), [made], 60, 1.0, lambda runs: workers.detect_here(runs, 2), halved=True
+        )
+
+    quiet = noise(200, seed=2, sd=0.002)
+    one, other = laid(quiet), laid(with_events(quiet, list(np.arange(15.0, 195, 3.0)), size=0.03))
+    assert one["first half"] == other["first half"]
+    assert one["second half"] != other["second half"]
+
+
+def test_a_choice_on_a_half_is_of_the_thresholds_it_laid(recording: Path) -> None:
+    tried = settings("4", "5", "6", "8")
+    made = material_of(recording, load_protocol(PROTOCOL), lambda stream: Events(stream, None))
+    laid = {"first half": ("4", "8"), "second half": ("5", "6")}
+
+    def detect_all(runs: Any) -> Any:
+        return workers.detect_here(runs, 2)
+
+    found = tuning.tune(tried, [made], [], 2000, 1.0, detect_all, laid)
+    assert [tried[one.setting].changed[0][1] in laid[one.fitted_on] for one in found.held_out] == [True, True]
+
+
+def test_false_alarms_are_counted_without_the_injected_events() -> None:
+    still = Stream(readings(noise(300)), round(RATE_HZ * 1000), NANO_UNITS, "made")
+    onsets = (np.arange(20.0, 290.0, 6.0) * 1e6).astype(np.int64)
+    lit = inject(still, Transient(0.2, 0.05, 0.5), onsets)
+    made = Material("made", lit, onsets, limits.effective(lease_s=0.25), None, bare=still)
+    ((found,),) = detected([load_protocol(PROTOCOL)], [made], lambda runs: workers.detect_here(runs, 2))
+    with_events_in, bare = (score(one.ticks, onsets, one.watched, 1.0) for one in found)
+    both = made.score(found, 1.0)
+    assert both.hits == with_events_in.hits > 40
+    assert both.false_alarms == len(found[1].ticks) == bare.false_alarms + bare.hits
+    assert both.among == (with_events_in.false_alarms, with_events_in.hours)
 
 
 # one definition, live and offline
@@ -224,7 +310,8 @@ def scheduler() -> Iterator[str]:
 def test_a_cluster_gives_the_same_numbers(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], scheduler: str
 ) -> None:
-    words = (recording, recording, "--inject", "5 %", "--vary", "detector.threshold=4:8:3", "--false-alarms", "20 /min")
+    other = write(tmp_path / "other.csv", noise(120, seed=4))
+    words = (recording, other, "--inject", "5 %", "--vary", "detector.threshold=4:8:3", "--false-alarms", "20 /min")
     words += ("--out", tmp_path)  # the labelled events are false alarms here
     here = tuned(capsys, *words)
     there = tuned(capsys, *words, "--scheduler", scheduler)
@@ -295,8 +382,9 @@ def test_people_get_a_table_and_the_verdict(
     assert main(["tune", str(recording), "--protocol", PROTOCOL, *words]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert "* detector.threshold=" in out
-    assert "scored on the rest" in out
+    assert out.splitlines()[0].split()[:3] == ["threshold", "false", "alarms/h"]
+    assert "* " in out
+    assert "chosen by the first half, scored on the second half: detector.threshold=" in out
     assert "no events are known" in out
     assert str(tmp_path / "tuned.yaml") in out
 
@@ -354,10 +442,12 @@ def test_the_animal_is_that_of_the_seed() -> None:
         (("REC", "--animal", "demo"), "2 --animal: stands in place"),
         (("--animal", "demmo"), "2 --animal: there is no 'demmo'; did you mean 'demo'?"),
         (("REC", "REC", "--labels", "x.csv"), "2 --labels: 1 files for 2 recordings"),
+        (("REC", "REC"), "2 REC: the same recording as"),
+        (("REC", "--score", "REC"), "2 REC: the same recording as"),
         (("REC", "--labels", "x.csv"), "5 x.csv: cannot be opened"),
         (("nothing.csv",), "5 nothing.csv: cannot be opened"),
         (("REC", "--jobs", "0"), "2 --jobs: must be at least 1"),
-        (("REC", "--set", "warm_up=10 min", "--set", "duration=1 h"), "no score is known after warm-up (600 s)"),
+        (("REC", "--set", "warm_up=10 min", "--set", "duration=1 h"), "events.csv: 300 s, and warm_up takes 600 s"),
         (
             ("REC", "--vary", "warm_up=10 min,11 min", "--set", "duration=1 h"),
             "events.csv: 300 s, and warm_up takes 660 s; use a longer",
@@ -376,7 +466,7 @@ def test_mistakes_get_one_clear_line(
     monkeypatch.setattr(workers, "_CONNECT_S", 0.2)
     given = [str(recording) if word == "REC" else word for word in words]
     line = refused(capsys, *given, "--out", tmp_path / "out")
-    assert said in line
+    assert said.replace("REC:", f"{recording}:") in line
     assert line.count("\n") == 1
 
 
@@ -396,6 +486,13 @@ def test_labels_outside_the_recording_are_refused(
     file.write_text("time_s\n100\n4000\n")
     said = refused(capsys, recording, "--labels", file, "--out", tmp_path)
     assert said.startswith(f"5 {file}:3: time_s: 4000 lies outside the recording")
+
+
+def test_an_onset_is_given_once(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_text("time_s\n100\n50\n100\n")
+    said = refused(capsys, recording, "--labels", file, "--out", tmp_path)
+    assert said == f"5 {file}:2: time_s: 100 is there more than once; give each onset once\n"
 
 
 def test_a_recording_that_is_vetoed_throughout_is_no_ground_to_choose_on(

@@ -212,7 +212,7 @@ def trace(path: Path, how: How) -> Trace:
         phase=how.phase or (header.get("protocol") or {}).get("phase") or "-",
         photometry=photometry,
         rate_hz=stream.rate_hz,
-        sha256=_digest(stream.readings),
+        sha256=digest_of(stream.readings),
         trains=trains,
         features=features,
         warm_up_s=warm_up_s,
@@ -316,7 +316,7 @@ def _run(stream: Stream, own: Bools, protocol: Protocol, features: Chain, warm_u
     return Loop(plan, rate_hz=stream.rate_hz, nano_units=stream.nano_units).run(readings)
 
 
-def _digest(readings: Readings) -> str:
+def digest_of(readings: Readings) -> str:
     """SHA-256 of the readings, field by field: what lies between the fields is nothing."""
     sha = hashlib.sha256()
     for name in readings.dtype.names or ():

@@ -19,9 +19,10 @@ from statistics import fmean
 import numpy as np
 
 from closedloop.analysis.activity import Activity, Course, Floats, Trace, activity, students, typical
-from closedloop.anchor import LEAST_SESSIONS, Anchor, Events, Level, Noise, Photometry, Session
+from closedloop.anchor import LEAST_SESSIONS, MOST_BUSY, Anchor, Events, Level, Noise, Photometry, Session
 from closedloop.errors import ConfigError
 from closedloop.online import autoregressive
+from closedloop.online.events import busy_share
 
 LEAST_MINUTES = 5.0
 BASELINE = "baseline"  # a phase that begins so is drug-free
@@ -52,7 +53,7 @@ def make(traces: Sequence[Trace]) -> tuple[Anchor, list[Activity]]:
         features=tuple(feature.model_dump(mode="json") for feature in first.features),
         warm_up=first.warm_up_s,
         level=level([trace.course for trace in traces if trace.course]),
-        events=_events(found, peaks, size),
+        events=_events(traces, found, peaks, size),
         noise=_noise(traces),
         sessions=tuple(_session(trace) for trace in traces),
         made_by=f"closedloop {version('closedloop')}",
@@ -164,7 +165,7 @@ def _photometry(all_of: Sequence[Photometry]) -> Photometry:
     return all_of[0].model_copy(update=darks)
 
 
-def _events(found: Sequence[Activity], peaks: Floats, size: float) -> Events:
+def _events(traces: Sequence[Trace], found: Sequence[Activity], peaks: Floats, size: float) -> Events:
     rates = tuple(one.count / one.minutes for one in found)
     logs = np.log(peaks)
     middle = typical(peaks)
@@ -174,12 +175,19 @@ def _events(found: Sequence[Activity], peaks: Floats, size: float) -> Events:
         rate=float(np.mean(rates)),
         rates=rates,
         count=sum(one.count for one in found),
+        busy=_busy(traces, size),
         log_mean=float(np.mean(logs)) if middle else None,
         log_sd=float(np.std(logs, ddof=1)) if middle else None,
         log_means=tuple(float(np.mean(np.log(one.peaks))) for one in found if len(one.peaks)),
         log_counts=tuple(len(one.peaks) for one in found if len(one.peaks)),
         quantiles={str(q): float(np.percentile(peaks, q)) for q in _QUANTILES} if middle else {},
     )
+
+
+def _busy(traces: Sequence[Trace], size: float) -> float:
+    """Part of the sessions' clean time in which an event was up, so that none could begin."""
+    shares = [busy_share(one.values, one.clean, one.rate_hz, size, RELEASE * size) for one in traces]
+    return min(MOST_BUSY, float(np.average(shares, weights=[one.minutes for one in traces])))
 
 
 def _noise(traces: Sequence[Trace]) -> Noise:

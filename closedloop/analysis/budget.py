@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from math import expm1
 from typing import Any
 
 from closedloop import limits, optics, wire
 from closedloop.analysis.busiest import Busiest, busiest
+from closedloop.anchor import Anchor
 from closedloop.optics import MOST_KELVIN
 from closedloop.protocol import Protocol
 from closedloop.rig import Fibre, Rig
@@ -136,7 +138,17 @@ def _notes(protocol: Protocol, rig: Rig | None) -> Iterator[str]:
         yield "no rig given: limits are the board's own, irradiance is unknown; add --rig"
     if protocol.policy.fire_code == 0:
         yield f"policy {protocol.policy.kind} gives no light; the figures are those of the arm it stands beside"
+    if protocol.anchor is not None:
+        yield _of_anchor(protocol.anchor)
     yield from protocol.notes(rig.daq.rate if rig else 130.0)
+
+
+def _of_anchor(anchor: Anchor) -> str:
+    """What the animal is compared with."""
+    events, level = anchor.events, anchor.level
+    said = f"events are rises through {100 * events.size:.3g} %, {events.rate:.3g} /min"
+    told = "no level" if level is None else f"a level shift of {100 * expm1(level.smallest_shift):.2g} % can be told"
+    return f"anchor of {anchor.subject}, {len(anchor.sessions)} sessions: {said}; {told}"
 
 
 def _dose_warnings(tip: float | None, mean_mw: float | None, kelvin: float | None) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from closedloop import formats, wire
+from closedloop.analysis.detection import BATCH
 from closedloop.analysis.summary import count_steps, missing
 from closedloop.anchor import photometry_of
 from closedloop.changes import Change, changes_in, rerun
@@ -21,8 +22,6 @@ from closedloop.protocol import Protocol, needs_control
 from closedloop.readings import Stream
 from closedloop.recording import Event, Recording
 from closedloop.train import Refusal
-
-_BATCH = 100_000
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Opened:
         With the very protocol that a session ran with, what a person changed meanwhile is done again, too.
         """
         loop = Loop(self.plan(protocol), rate_hz=self.stream.rate_hz, nano_units=self.stream.nano_units)
-        return loop, rerun(loop, self.stream.readings, _changes(self.recording, protocol), _BATCH)
+        return loop, rerun(loop, self.stream.readings, _changes(self.recording, protocol), BATCH)
 
 
 def open_recording(path: Path) -> Opened:
@@ -188,9 +187,9 @@ def _anchor_problems(recording: Recording | None, protocol: Protocol) -> list[st
     """Why the protocol's anchor is not of the session's animal and fibre; a file does not say, and is believed."""
     if recording is None:
         return []
-    return protocol.anchor_problems(
-        recording.header.get("subject"), photometry_of(recording.header, str(recording.folder))
-    )
+    measured = photometry_of(recording.header, str(recording.folder))
+    problems = protocol.anchor_problems(recording.header.get("subject"), measured)
+    return [f"{recording.folder}: {problem}" for problem in problems]
 
 
 def _changes(recording: Recording | None, protocol: Protocol) -> list[Change]:

@@ -36,6 +36,8 @@ class Score:
         delays_s: one for each event; nan where it was missed.
         followed_s: one for each event: how long it could have been detected, at most `window_s`.
         labelled: whether there were labels at all; without them each detection counts as a false alarm.
+        among: where false alarms were counted in the same recording without its injected events: those that were
+            counted between the events, and the hours of that.
     """
 
     window_s: float
@@ -44,6 +46,7 @@ class Score:
     delays_s: Floats
     followed_s: Floats
     labelled: bool = True
+    among: tuple[int, float] = (0, 0.0)
 
     @property
     def events(self) -> int:
@@ -67,6 +70,12 @@ class Score:
             return float("nan"), float("nan")
         low, high = poisson_interval(self.false_alarms)
         return low / self.hours, high / self.hours
+
+    @property
+    def rate_among(self) -> float:
+        """False alarms an hour between injected events; nan where none were injected."""
+        count, hours = self.among
+        return count / hours if hours > 0 else float("nan")
 
     @property
     def share(self) -> float:
@@ -116,6 +125,7 @@ class Score:
             "false_alarms": self.false_alarms,
             "false_alarms_per_h": _known(self.rate),
             "false_alarms_per_h_95": [_known(edge) for edge in self.rate_interval],
+            "false_alarms_among_events_per_h": _known(self.rate_among),
         }
         if not self.labelled:
             return said
@@ -173,6 +183,17 @@ def score(
     )
 
 
+def without_events(scored: Score, bare: Score) -> Score:
+    """Hits as they were scored with injected events, false alarms as the same recording gives them without.
+
+    So are detectors compared with known transients in a real background (SCIENCE 6.4): an injected event keeps the
+    animal's own ones, and noise, from being detected while it lasts, and raises the spread that scores are divided by.
+    Both lower the count; one event detected twice raises it. That count is kept as `among`.
+    """
+    counted = scored.false_alarms, scored.hours
+    return replace(scored, false_alarms=bare.false_alarms, hours=bare.hours, among=counted)
+
+
 def pooled(scores: Sequence[Score]) -> Score:
     """Several recordings or parts as one; all with the same window."""
     first = scores[0]
@@ -183,6 +204,7 @@ def pooled(scores: Sequence[Score]) -> Score:
         delays_s=np.concatenate([one.delays_s for one in scores]),
         followed_s=np.concatenate([one.followed_s for one in scores]),
         labelled=all(one.labelled for one in scores),
+        among=(sum(one.among[0] for one in scores), sum(one.among[1] for one in scores)),
     )
 
 

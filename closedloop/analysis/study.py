@@ -24,17 +24,15 @@ import numpy as np
 from closedloop.analysis import anchoring
 from closedloop.analysis.activity import (
     Activity,
-    Estimate,
-    Floats,
     How,
     Trace,
     activity,
     chain_from,
-    students,
     trace,
-    typical,
 )
-from closedloop.analysis.anchoring import BASELINE, half_width, percent
+from closedloop.analysis.anchoring import BASELINE
+from closedloop.analysis.study_reference import Measured, Reference, anchored, by_baseline
+from closedloop.analysis.study_verdict import NONE, Verdict, gain, level, rate_verdict
 from closedloop.anchor import Anchor
 from closedloop.errors import ConfigError
 from closedloop.protocol import Protocol
@@ -42,10 +40,8 @@ from closedloop.protocol import Protocol
 MEASURES = ("level", "rate", "gain")
 UNITS = {"level": "% of the reference", "rate": "events/min", "gain": "% event height"}
 ALL = ""  # in place of a session: all of the phase
-TOLD, NOT_TOLD, REFUSED, NONE = "told", "not told", "refused", "none"  # kinds of verdict
 
 _WITHDRAWAL = re.compile(r"withdrawal\D*(\d+(?:\.\d+)?)?")
-_UNKNOWN = Estimate(np.nan, np.nan, np.nan, 0)
 
 
 class Asked(NamedTuple):
@@ -54,13 +50,6 @@ class Asked(NamedTuple):
     path: Path
     animal: str | None = None
     phase: str | None = None
-
-
-class Verdict(NamedTuple):
-    """What may be said: one of the kinds above, and the words."""
-
-    kind: str
-    words: str
 
 
 @dataclass(frozen=True)
@@ -90,75 +79,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """What an animal was like without drug: its anchor, or its own baseline sessions.
-
-    Attributes:
-        counts: events in each of its sessions.
-        minutes: clean sample time of each.
-        logs: mean ln(peak height) of each session that has peaks.
-        peaks: how many heights each of those is the mean of.
-        log_sd: SD of ln(peak height).
-        levels: mean level of each session, ln units; empty if they cannot be compared.
-        anchor: None where there is none, and no verdict on level.
-    """
-
-    counts: tuple[int, ...]
-    minutes: tuple[float, ...]
-    logs: tuple[float, ...]
-    peaks: tuple[int, ...]
-    log_sd: float
-    levels: tuple[float, ...]
-    anchor: Anchor | None
-
-    def rate(self) -> tuple[float, Spread]:
-        """Mean of ln(events a minute), and how far one more session may lie from it."""
-        counts = np.maximum(self.counts, 0.5)  # of no event the logarithm has no end
-        return float(np.log(sum(counts) / sum(self.minutes))), Spread.of(np.log(counts / self.minutes), 1 / counts)
-
-    def gain(self) -> tuple[float, Spread]:
-        """Mean of ln(peak height), and how far one more session may lie from it."""
-        logs, peaks = np.array(self.logs), np.array(self.peaks, float)
-        return float(np.average(logs, weights=peaks)), Spread.of(logs, self.log_sd**2 / peaks)
-
-
-class Spread(NamedTuple):
-    """How sessions that are alike scatter.
-
-    Attributes:
-        chance: variance of their common mean by counting alone.
-        between: variance from session to session beyond that, by the method of moments; 0 if there is none.
-        sessions: how many they are.
-    """
-
-    chance: float
-    between: float
-    sessions: int
-
-    @classmethod
-    def of(cls, values: Floats, variances: Floats) -> Spread:
-        """From the sessions' numbers, and the variance that chance gives each."""
-        chance = 1 / float(np.sum(1 / variances))
-        found = float(np.var(values, ddof=1) - np.mean(variances)) if len(values) > 1 else 0.0
-        return cls(chance, max(0.0, found), len(values))
-
-    def half_width(self, chance: float, sessions: int) -> float:
-        """Half of the 95 % interval of the difference between the common mean and that of more sessions.
-
-        Variances add up; what is known from few sessions lowers the degrees of freedom (Satterthwaite 1946, Biometrics
-        Bulletin 2:110).
-
-        Args:
-            chance: variance of those sessions' mean by counting alone.
-            sessions: how many those are.
-        """
-        between = self.between * (1 / sessions + 1 / self.sessions)
-        total = self.chance + chance + between
-        freedom = (self.sessions - 1) * (total / between) ** 2 if between > 0 else np.inf
-        return students(freedom) * float(np.sqrt(total))
-
-
-@dataclass(frozen=True)
 class Animal:
     """One animal of the study."""
 
@@ -185,13 +105,6 @@ class Report:
         """Plain values for JSON; what is unknown is null."""
         rows = [{name: _plain(value) for name, value in asdict(row).items()} for row in self.rows]
         return {"phases": list(self.phases), "rows": rows, "notes": list(self.notes)}
-
-
-class _Measured(NamedTuple):
-    """A session and its events."""
-
-    traced: Trace
-    found: Activity
 
 
 def report(
@@ -227,23 +140,34 @@ def report(
 
 
 def lines(found: Report) -> list[str]:
-    """The table for a terminal: one line for each animal, phase and measure."""
-    cells = [("animal", "phase", "measure", "value", "95 % interval", "verdict")]
-    for row in found.rows:
-        if row.session != ALL:
-            continue
-        lit = f" [light: {row.trains} trains]" if row.trains else ""
-        value, span = (f"{row.value:.3g}", f"{row.low:.3g} to {row.high:.3g}") if row.n else ("-", "-")
-        cells.append((row.animal, row.phase, f"{row.measure}, {UNITS[row.measure]}", value, span, row.verdict + lit))
-    widths = [max(len(cell[at]) for cell in cells) for at in range(5)]
-    table = ["  ".join([*(c.ljust(w) for c, w in zip(cell, widths, strict=False)), cell[5]]) for cell in cells]
-    return [*table, *found.notes]
+    """The table for a terminal: one line for each measure, under each animal and phase."""
+    whole = [row for row in found.rows if row.session == ALL]
+    cells = [("", "value", "95 % interval", "verdict"), *(_cells(row) for row in whole)]
+    widths = [max(len(cell[at]) for cell in cells) for at in range(3)]
+    first, *table = ["  " + "  ".join([*map(str.ljust, cell, widths), cell[3]]) for cell in cells]
+    said, last = [first], ("", "")
+    for row, line in zip(whole, table, strict=True):
+        if (row.animal, row.phase) != last:
+            lit = f"  [light: {row.trains} trains]" if row.trains else ""
+            said.append(f"{row.animal}, {row.phase}{lit}")
+            last = row.animal, row.phase
+        said.append(line)
+    return [*said, *found.notes]
+
+
+def _cells(row: Row) -> tuple[str, str, str, str]:
+    value = f"{row.value:.3g}" if np.isfinite(row.value) else "-"
+    span = f"{row.low:.3g} to {row.high:.3g}" if np.isfinite(row.low) else "-"
+    return f"{row.measure}, {UNITS[row.measure]}", value, span, row.verdict
 
 
 def _traced(one: Asked, anchor_of: dict[str, Anchor], protocol: Protocol | None) -> Trace:
     """The session by its animal's chain, so that it is measured as the anchor was."""
     how = How(protocol=protocol, subject=one.animal, phase=one.phase)
-    anchor = anchor_of.get(one.animal or _subject_of(one.path) or "")
+    own = _subject_of(one.path)
+    if own is not None and one.animal not in (None, own):
+        raise ConfigError(f"--animal: {one.path} says that it is of {own}, not {one.animal}; leave this out")
+    anchor = anchor_of.get(own or one.animal or "")
     if anchor is None:
         return trace(one.path, how)
     chain = tuple(feature.anchored(anchor) for feature in chain_from(anchor.features))
@@ -291,13 +215,15 @@ def _unfit(traced: Trace, first: Trace, anchor: Anchor | None) -> Iterator[str]:
 
 def _animal(name: str, traces: Sequence[Trace], anchor: Anchor | None) -> Animal:
     size, release = (anchor.events.size, anchor.events.release) if anchor else _size(traces)
-    phases: dict[str, list[_Measured]] = {}
+    phases: dict[str, list[Measured]] = {}
     names: dict[str, str] = {}
     for traced in traces:
         key = traced.phase.strip().casefold()
         names.setdefault(key, traced.phase.strip())
-        phases.setdefault(key, []).append(_Measured(traced, activity(traced, size, release)))
-    reference = _anchored(anchor) if anchor else _baseline([s for key, s in phases.items() if key.startswith(BASELINE)])
+        phases.setdefault(key, []).append(Measured(traced, activity(traced, size, release)))
+    reference = (
+        anchored(anchor) if anchor else by_baseline([s for key, s in phases.items() if key.startswith(BASELINE)])
+    )
     rows: list[Row] = []
     for key in sorted(phases, key=_order):
         rows += _phase(name, names[key], phases[key], reference)
@@ -311,39 +237,7 @@ def _size(traces: Sequence[Trace]) -> tuple[float, float]:
     return size, anchoring.RELEASE * size
 
 
-def _anchored(anchor: Anchor) -> Reference:
-    minutes = tuple(session.minutes for session in anchor.sessions)
-    events, level = anchor.events, anchor.level
-    counts = tuple(round(rate * m) for rate, m in zip(events.rates, minutes, strict=True))
-    levels = level.sessions if level else ()
-    return Reference(counts, minutes, events.log_means, events.log_counts, events.log_sd or 0.0, levels, anchor)
-
-
-def _baseline(phases: Sequence[Sequence[_Measured]]) -> Reference | None:
-    sessions = [session for phase in phases for session in phase]
-    if not sessions:
-        return None
-    logs = [np.log(one.found.peaks) for one in sessions if len(one.found.peaks)]
-    together = np.concatenate(logs) if logs else np.zeros(0)
-    means = [one.traced.course.mean for one in sessions if one.traced.course]
-    return Reference(
-        counts=tuple(one.found.count for one in sessions),
-        minutes=tuple(one.found.minutes for one in sessions),
-        logs=tuple(float(np.mean(one)) for one in logs),
-        peaks=tuple(len(one) for one in logs),
-        log_sd=float(np.std(together, ddof=1)) if len(together) > 1 else 0.0,
-        levels=tuple(means) if _alike(sessions) else (),
-        anchor=None,
-    )
-
-
-def _alike(sessions: Sequence[_Measured]) -> bool:
-    first = sessions[0].traced.photometry
-    others = [one.traced.photometry for one in sessions]
-    return all(first is None or one is None or not first.mismatches(one) for one in others)
-
-
-def _phase(animal: str, phase: str, sessions: Sequence[_Measured], reference: Reference | None) -> Iterator[Row]:
+def _phase(animal: str, phase: str, sessions: Sequence[Measured], reference: Reference | None) -> Iterator[Row]:
     """Rows of the phase as a whole, then of its sessions."""
     yield from _rows(animal, phase, ALL, sessions, reference)
     for one in sessions:
@@ -351,7 +245,7 @@ def _phase(animal: str, phase: str, sessions: Sequence[_Measured], reference: Re
 
 
 def _rows(
-    animal: str, phase: str, session: str, sessions: Sequence[_Measured], reference: Reference | None
+    animal: str, phase: str, session: str, sessions: Sequence[Measured], reference: Reference | None
 ) -> Iterator[Row]:
     trains = sum(one.traced.trains for one in sessions)
     whole = Activity(
@@ -361,94 +255,20 @@ def _rows(
     )
     known = _is_reference(phase, sessions, reference)
     for measure, (estimate, verdict) in {
-        "level": _level(sessions, reference),
-        "rate": (whole.rate, _rate_verdict(whole, len(sessions), reference)),
-        "gain": _gain(whole, len(sessions), reference),
+        "level": level(sessions, reference),
+        "rate": (whole.rate, rate_verdict(whole, len(sessions), reference)),
+        "gain": gain(whole, len(sessions), reference),
     }.items():
         said = Verdict(NONE, "the reference") if known and np.isfinite(estimate.value) else verdict
         yield Row(animal, phase, session, measure, *estimate, trains, *said)
 
 
-def _is_reference(phase: str, sessions: Sequence[_Measured], reference: Reference | None) -> bool:
+def _is_reference(phase: str, sessions: Sequence[Measured], reference: Reference | None) -> bool:
     """Whether these sessions are what they would be compared with."""
     if reference is None or reference.anchor is None:
         return phase.casefold().startswith(BASELINE)
     anchored = {session.sha256 for session in reference.anchor.sessions}
     return all(one.traced.sha256 in anchored for one in sessions)
-
-
-def _level(sessions: Sequence[_Measured], reference: Reference | None) -> tuple[Estimate, Verdict]:
-    """Shift of the level in percent of the reference."""
-    courses = [one.traced.course for one in sessions if one.traced.course]
-    if len(courses) < len(sessions):
-        return _UNKNOWN, Verdict(NONE, "no control channel")
-    if reference is None or not reference.levels:
-        return _UNKNOWN, Verdict(NONE, "no anchor and no baseline session to compare with")
-    shift = float(np.mean([one.mean for one in courses]) - np.mean(reference.levels))
-    error = float(np.sum([one.error**2 for one in courses])) / len(courses) ** 2
-    known = len(reference.levels)
-    if reference.anchor is None or reference.anchor.level is None:
-        if known < 2:
-            return _UNKNOWN._replace(value=percent(shift), n=len(courses)), Verdict(NONE, "no anchor, no verdict")
-        between = float(np.std(reference.levels, ddof=1))
-        half = half_width(between, known, len(courses), error)
-        return _percents(shift, half, len(courses)), Verdict(NONE, "no anchor, no verdict")
-    if any(one.traced.photometry is None for one in sessions):
-        return _UNKNOWN, Verdict(REFUSED, "refused: the recording does not say what it was measured with")
-    level = reference.anchor.level
-    half = half_width(level.between, known, len(courses), error)
-    return _percents(shift, half, len(courses)), _level_verdict(shift, half, level.smallest_shift)
-
-
-def _percents(shift: float, half: float, n: int) -> Estimate:
-    return Estimate(percent(shift), percent(shift - half), percent(shift + half), n)
-
-
-def _level_verdict(shift: float, half: float, smallest: float) -> Verdict:
-    """Raised or lowered, none beyond what can be told, or nothing at all."""
-    if abs(shift) > half:
-        return Verdict(TOLD, "raised" if shift > 0 else "lowered")
-    if abs(shift) + half <= smallest:
-        return Verdict(NOT_TOLD, f"no shift beyond ±{percent(smallest):.2g} %")
-    words = f"{percent(shift):+.2g} % is below the smallest detectable shift of {percent(half):.2g} %"
-    return Verdict(REFUSED, f"refused: {words}")
-
-
-def _rate_verdict(found: Activity, sessions: int, reference: Reference | None) -> Verdict:
-    """Ratio of the rate to the reference's."""
-    if reference is None:
-        return Verdict(NONE, "no baseline to compare with")
-    if not found.count or not sum(reference.counts):
-        return Verdict(NOT_TOLD, "too few events to compare")
-    mean, spread = reference.rate()
-    return _ratio_verdict(float(np.log(found.rate.value)) - mean, spread.half_width(1 / found.count, sessions))
-
-
-def _gain(found: Activity, sessions: int, reference: Reference | None) -> tuple[Estimate, Verdict]:
-    """Typical height in percent, and its ratio to the reference's."""
-    estimate = found.gain
-    if estimate is None:
-        cut = found.count - len(found.peaks)
-        few = typical(found.peaks) is None
-        said = (
-            "too few events" if few else f"{cut} of {found.count} events were cut short; the others are no fair choice"
-        )
-        return _UNKNOWN, Verdict(NONE, said)
-    shown = Estimate(100 * estimate.value, 100 * estimate.low, 100 * estimate.high, estimate.n)
-    if reference is None or not reference.log_sd > 0:
-        return shown, Verdict(NONE, "no baseline to compare with")
-    mean, spread = reference.gain()
-    logs = np.log(found.peaks)
-    half = spread.half_width(float(np.var(logs, ddof=1)) / len(logs), sessions)
-    return shown, _ratio_verdict(float(np.mean(logs)) - mean, half)
-
-
-def _ratio_verdict(ratio: float, half: float) -> Verdict:
-    low, value, high = (float(np.exp(x)) for x in (ratio - half, ratio, ratio + half))
-    span = f"x{value:.2f} of the reference ({low:.2f} to {high:.2f})"
-    if low <= 1 <= high:
-        return Verdict(NOT_TOLD, f"no change told: {span}")
-    return Verdict(TOLD, f"{'raised' if ratio > 0 else 'lowered'}: {span}")
 
 
 def _order(phase: str) -> tuple[int, float, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from closedloop.analysis.tuning import Tuned
 
 _INK, _GREY, _BLUE, _RED = "#1b2430", "#7a8798", "#2b6cb0", "#b3361b"
 _HELD = ("#2c6e43", "#8a5a00")
+_TITLE = 150  # characters of a line of the title
 _LEAST = 0.3  # of the false alarms that one in all hours would be: where "none" is drawn
 
 
@@ -35,7 +37,7 @@ def draw(tuned: Tuned, title: str, paths: Sequence[Path]) -> None:
         else:
             _rates(left, tuned)
             _exceeded(right, tuned)
-        figure.suptitle(title, fontsize=10, color=_INK)
+        figure.suptitle(textwrap.fill(title, _TITLE), fontsize=10, color=_INK)
         for path in paths:
             figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
 
@@ -103,6 +105,8 @@ def _delays(axes: Any, tuned: Tuned) -> None:
         "restricted mean": ([one.restricted_mean_s for one in scores], ".", _INK),
     }
     for label, (delays, mark, colour) in columns.items():
+        if np.isnan(delays).all():
+            continue
         axes.plot(rates, np.array(delays) * 1000, mark, color=colour, alpha=0.7, markersize=4, label=label)
     best = tuned.scores[tuned.chosen]
     axes.plot([_shown_rate(best, floor)], [1000 * best.restricted_mean_s], "o", mfc="none", mec=_RED, ms=10)
@@ -127,7 +131,7 @@ def _rates(axes: Any, tuned: Tuned) -> None:
     axes.plot([best[0]], [best[1]], "o", mfc="none", mec=_RED, ms=10, label="chosen")
     axes.set_yscale("log")
     axes.set_xlabel("threshold")
-    axes.set_ylabel("detections an hour (no events are known)")
+    axes.set_ylabel("detections an hour (lowest: none)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
 

@@ -95,7 +95,7 @@ def in_words(score: Score) -> str:
     low, high = score.share_interval
     said += f"; {score.hits} of {score.events} events detected, {100 * score.share:.1f} %"
     said += f" (95 %: {100 * low:.1f} to {100 * high:.1f}; by chance {100 * score.chance:.1f} %)"
-    return f"{said}; delay {milliseconds(score.delay(0.5))} median, {milliseconds(score.delay(0.95))} p95"
+    return f"{said}; median delay {milliseconds(score.delay(0.5))}, p95 {milliseconds(score.delay(0.95))}"
 
 
 def milliseconds(delay_s: float) -> str:
@@ -108,10 +108,15 @@ def verdict(tuned: Tuned, about: About) -> Iterator[str]:
     yield f"chosen: {_chosen(tuned).name}"
     yield f"  on what it was chosen by: {in_words(tuned.scores[tuned.chosen])}"
     for choice in tuned.held_out:
-        yield f"  chosen by the {choice.fitted_on} ({tuned.settings[choice.setting].name}), scored on the rest:"
+        way = f"the {choice.fitted_on}, scored on the {choice.scored_on}"
+        way = "the recordings given, scored on those of --score" if about.held_out else way
+        yield f"  chosen by {way}: {tuned.settings[choice.setting].name}"
         yield f"    {in_words(choice.scored)}"
     if len(tuned.held_out) > 1:
         yield f"  to be expected (all that was held out): {in_words(tuned.expected)}"
+    among = tuned.scores[tuned.chosen].rate_among
+    if among == among:  # noqa: PLR0124 - nan
+        yield f"  false alarms are those without the injected events; between these there are {among:.3g} an hour"
     low, high = tuned.expected.rate_interval
     wanted = tuned.wanted_per_h
     if low > wanted:
@@ -137,7 +142,9 @@ def tuned_yaml(tuned: Tuned, about: About) -> str:
         f"to be expected, by what was held out: {in_words(tuned.expected)}",
         f"on what it was chosen by: {in_words(tuned.scores[tuned.chosen])}",
         f"Write it into the protocol, or: closedloop run {about.protocol} --rig RIG "
-        + " ".join(f"--set {_quoted(f'{key}={value}')}" for key, value in _chosen(tuned).changed),
+        + " ".join(
+            f"--set {_quoted(f'{key}={value}')}" for key, value in (*_chosen(tuned).changed, *_chosen(tuned).along)
+        ),
     ]
     comment = "".join(f"# {line}\n" for line in said)
     body = yaml.safe_dump(fragment(_chosen(tuned)), sort_keys=False, allow_unicode=True, width=_WIDTH)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -85,4 +87,14 @@ def show(result: dict[str, Any], lines: Sequence[str], *, as_json: bool) -> None
         print(json.dumps(result))
         return
     for line in lines:
-        print(line)
+        print(_fitted(line))
+
+
+def _fitted(line: str) -> str:
+    """A line too wide for the terminal as several, the others indented; whole where it goes into a file or a pipe."""
+    if not sys.stdout.isatty():
+        return line
+    width, indent = max(40, shutil.get_terminal_size().columns), " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.fill(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+    )

@@ -91,25 +91,32 @@ def _anchor(options: argparse.Namespace) -> int:
 
 
 def _lines(anchor: Anchor, traces: Sequence[Trace], found: Sequence[Activity], out: Path) -> Iterator[str]:
-    width = max(len(_short(trace.source)) for trace in traces)
+    names = _short([trace.source for trace in traces])
+    width = max(map(len, names))
     yield f"{anchor.subject}, {anchor.photometry.sensor}, {anchor.photometry.fibre}"
-    yield f"  {'session':<{width}}  minutes  level (ln ratio)          events/min          event height (%)"
-    for trace, one in zip(traces, found, strict=True):
-        level = _interval(trace.course.estimate(), 1, ".4f") if trace.course else "no control"
-        gain = _interval(one.gain, 100, ".2f") if one.gain else "too few events"
-        rate = _interval(one.rate, 1, ".2f")
-        yield f"  {_short(trace.source):<{width}}  {trace.minutes:7.1f}  {level:<24}  {rate:<18}  {gain}"
+    yield f"  {'session':<{width}}  minutes  {'level (ln ratio)':<17}  {'events/min':<15}  height (%)"
+    for name, trace, one in zip(names, traces, found, strict=True):
+        level = _plus_minus(trace.course.estimate()) if trace.course else "no control"
+        gain = _interval(one.gain, 100) if one.gain else "too few events"
+        rate = _interval(one.rate, 1)
+        yield f"  {name:<{width}}  {trace.minutes:7.1f}  {level:<17}  {rate:<15}  {gain}"
     yield from _verdict(anchor)
     yield str(out)
 
 
-def _short(source: str) -> str:
-    return "/".join(Path(source).parts[-2:])
+def _short(sources: Sequence[str]) -> list[str]:
+    """Names without their folders, if they differ."""
+    names = [Path(source).name for source in sources]
+    return names if len(set(names)) == len(names) else list(sources)
 
 
-def _interval(estimate: Estimate, times: float, form: str) -> str:
-    value, low, high = (format(times * number, form) for number in estimate[:3])
-    return f"{value} ({low} to {high})"
+def _interval(estimate: Estimate, times: float) -> str:
+    value, low, high = (f"{times * number:.3g}" for number in estimate[:3])
+    return f"{value} ({low}-{high})"
+
+
+def _plus_minus(estimate: Estimate) -> str:
+    return f"{estimate.value:.4f} ± {estimate.high - estimate.value:.4f}"
 
 
 def _verdict(anchor: Anchor) -> Iterator[str]:

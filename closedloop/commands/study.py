@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
     one("--protocol", metavar="PROTOCOL", help="chain of features and warm-up, for files or in place of the sessions'")
     one("--phase", metavar="SESSION=PHASE", action="append", default=[], help="of a recording that does not say")
     one("--animal", metavar="SESSION=ID", action="append", default=[], help="of a recording that does not say")
-    one("--out", metavar="FOLDER", type=Path, help="write study.csv, study.svg and study.png here")
+    one("--out", metavar="DIR", type=Path, help="write study.csv, study.svg and study.png here")
     one("--json", action="store_true", help="one JSON object on standard output")
     report.set_defaults(command=_report)
 

@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from closedloop.commands import add_set, show
+from closedloop.commands.tune_material import materials, quantity, window_s
 from closedloop.errors import ConfigError
 
 if TYPE_CHECKING:
     from closedloop.analysis.detection import Detected
-    from closedloop.analysis.scoring import Ticks
-    from closedloop.analysis.tuning import Material, Tuned
+    from closedloop.analysis.tuning import Tuned
     from closedloop.analysis.tuning_report import About
     from closedloop.analysis.workers import Run
-    from closedloop.protocol import Protocol
-    from closedloop.readings import Stream
 
 _ROWS = 26  # of the table; all are in the CSV
 _OUT = Path("closedloop-tuned")
@@ -29,8 +27,8 @@ def add(commands: Any) -> None:
     """The command and its options."""
     parser = commands.add_parser("tune", help="detector settings against false alarms an hour and detection delay")
     add = parser.add_argument
-    add("recordings", metavar="RECORDING", type=Path, nargs="*")
-    add("--protocol", metavar="PROTOCOL", required=True)
+    add("recordings", metavar="RECORDING", type=Path, nargs="*", help="session folder, .ppd or .csv")
+    add("--protocol", metavar="PROTOCOL", required=True, help="file, or bare name; its settings are varied")
     add(
         "--vary",
         metavar="KEY=VALUES",
@@ -57,7 +55,13 @@ def add(commands: Any) -> None:
     add = parser.add_argument
     add("--jobs", metavar="N", type=int, help="threads (default: one for each core)")
     add("--scheduler", metavar="ADDRESS", help="spread the work over this Dask cluster, such as tcp://host:8786")
-    add("--out", metavar="DIR", type=Path, default=_OUT, help="for fragment, figure and table (default: ./%(default)s)")
+    add(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=_OUT,
+        help="fragment, figure and table; written over (default: ./%(default)s)",
+    )
     add("--seed", metavar="N", type=int, default=1, help="of injected events and virtual animal (default: %(default)s)")
     add("--json", action="store_true", help="one JSON object on standard output")
     add_set(parser)
@@ -66,22 +70,26 @@ def add(commands: Any) -> None:
 
 def _tune(options: argparse.Namespace) -> int:
     from closedloop.analysis import grid, tuning, tuning_report
+    from closedloop.analysis.material import each_once
+    from closedloop.analysis.thresholds import thresholds
     from closedloop.protocol import load_protocol
 
     _check(options)
     vary = grid.varied(options.vary)
     protocol = load_protocol(options.protocol, options.overrides)
-    wanted_per_h, window_s = 60 * _quantity("--false-alarms", options.false_alarms, "Rate"), _window_s(options)
+    wanted_per_h, longest_s = 60 * quantity("--false-alarms", options.false_alarms, "Rate"), window_s(options)
     _writable(options.out)
-    fit, held, truth = _materials(options, protocol)
+    fit, held, truth = materials(options, protocol)
+    each_once([*fit, *held])
     with _detecting(options) as detect:
-        vary = vary or {grid.THRESHOLD: tuning.thresholds(protocol, fit, wanted_per_h, window_s, detect)}
-        tried = grid.grid(options.protocol, options.overrides, vary)
-        tuned = tuning.tune(tried.settings, fit, held, wanted_per_h, window_s, detect)
+        laid = {} if vary else thresholds(protocol, fit, wanted_per_h, longest_s, detect, halved=not held)
+        values = sorted({value for own in laid.values() for value in own}, key=float)
+        tried = grid.grid(options.protocol, options.overrides, vary or {grid.THRESHOLD: tuple(values)})
+        tuned = tuning.tune(tried.settings, fit, held, wanted_per_h, longest_s, detect, laid)
     names, held_names = (tuple(material.name for material in some) for some in (fit, held))
     overrides = tuple(options.overrides)
     about = tuning_report.About(
-        options.protocol, overrides, names, held_names, truth, window_s, tried.left_out, tried.why
+        options.protocol, overrides, names, held_names, truth, longest_s, tried.left_out, tried.why
     )
     written = _write(tuned, about, options.out)
     if options.json:
@@ -123,26 +131,6 @@ def _uneven(name: str, labels: Sequence[Path] | None, recordings: Sequence[Path]
     return [f"{name}: {len(labels)} files for {len(recordings)} recordings; give one for each, in their order"]
 
 
-def _quantity(option: str, text: str, kind: str) -> float:
-    """A number above 0 with its unit, in the first unit of its kind."""
-    from pydantic import TypeAdapter, ValidationError
-
-    from closedloop import model
-
-    try:
-        value: float = TypeAdapter(getattr(model, kind)).validate_python(text)
-    except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{option}: {said} (got {text})") from error
-    if not value > 0:
-        raise ConfigError(f"{option}: must be more than nothing (got {text})")
-    return value
-
-
-def _window_s(options: argparse.Namespace) -> float:
-    return _quantity("--window", options.window, "Seconds")
-
-
 def _writable(out: Path) -> None:
     """Found out before the work, not after it."""
     probe = out / ".writable"
@@ -152,101 +140,6 @@ def _writable(out: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written ({error.strerror}); choose another folder with --out") from error
-
-
-def _materials(options: argparse.Namespace, protocol: Protocol) -> tuple[list[Material], list[Material], str]:
-    """Recordings to choose by, those held out, and in words what is to be detected."""
-    if options.animal:
-        return [_animal(options, protocol)], [], f"those of a virtual animal ({options.animal}, seed {options.seed})"
-    if options.inject:
-        return _injected(options, protocol)
-    labels = options.labels or [None] * len(options.recordings)
-    score_labels = options.score_labels or [None] * len(options.score)
-    fit = [_labelled(path, file, protocol) for path, file in zip(options.recordings, labels, strict=True)]
-    held = [_labelled(path, file, protocol) for path, file in zip(options.score, score_labels, strict=True)]
-    files = ", ".join(str(file) for file in [*labels, *score_labels] if file)
-    return fit, held, f"labels of {files}" if files else "none known; every detection counts as a false alarm"
-
-
-def _labelled(path: Path, labels: Path | None, protocol: Protocol) -> Material:
-    from closedloop.analysis.tuning import material_of
-
-    def onsets(stream: Stream) -> Ticks | None:
-        return None if labels is None else _onsets(labels, stream)
-
-    return material_of(path, protocol, lambda stream: (stream, onsets(stream)))
-
-
-def _onsets(file: Path, stream: Stream) -> Ticks:
-    """Labels of a recording.
-
-    Raises:
-        RecordingError: the file cannot be read, or is not about this recording.
-    """
-    import numpy as np
-
-    from closedloop.errors import RecordingError
-    from closedloop.formats import table
-
-    try:
-        read = table.read(file, ("time_s",))
-    except OSError as error:
-        raise RecordingError(f"{file}: cannot be opened: {error.strerror}; check the path") from error
-    times = read.column("time_s")
-    beyond = np.flatnonzero(~((times >= 0) & (times < stream.duration_s)))
-    if len(beyond):
-        said = f"time_s: {times[beyond[0]]:g} lies outside the recording ({stream.source}, {stream.duration_s:g} s)"
-        raise RecordingError(f"{file}:{read.lines[beyond[0]]}: {said}; give seconds from its first reading")
-    return np.rint(np.sort(times) * 1e6).astype(np.int64)
-
-
-def _injected(options: argparse.Namespace, protocol: Protocol) -> tuple[list[Material], list[Material], str]:
-    from closedloop.analysis.injection import Transient, inject, random_onsets
-    from closedloop.analysis.tuning import material_of
-
-    size = _quantity("--inject", options.inject, "Fraction")
-    rise_s = _quantity("--inject-rise", options.inject_rise, "Seconds")
-    decay_s = _quantity("--inject-decay", options.inject_decay, "Seconds")
-    every_s = _quantity("--inject-every", options.inject_every, "Seconds")
-    if not rise_s < decay_s:
-        raise ConfigError(f"--inject-rise: must be shorter than the decay (got {rise_s:g} s and {decay_s:g} s)")
-    transient, apart_s = Transient(size, rise_s, decay_s), max(_window_s(options), 2 * decay_s)
-    if not apart_s < every_s:
-        said = f"--inject-every: must be longer than window and than twice the decay (got {every_s:g} s); lengthen it"
-        raise ConfigError(said)
-
-    def made(at: int) -> Callable[[Stream], tuple[Stream, Ticks]]:
-        def with_events(stream: Stream) -> tuple[Stream, Ticks]:
-            onsets = random_onsets(stream, options.seed + at, every_s, apart_s)
-            return inject(stream, transient, onsets), onsets
-
-        return with_events
-
-    paths = [*options.recordings, *options.score]
-    found = [material_of(path, protocol, made(at)) for at, path in enumerate(paths)]
-    truth = f"injected, {100 * size:g} % dF/F, rise {rise_s:g} s, decay {decay_s:g} s, seed {options.seed}"
-    return found[: len(options.recordings)], found[len(options.recordings) :], truth
-
-
-def _animal(options: argparse.Namespace, protocol: Protocol) -> Material:
-    from difflib import get_close_matches
-
-    from closedloop.analysis.injection import virtual
-    from closedloop.analysis.tuning import Material
-    from closedloop.limits import effective
-    from closedloop.simulation.animal import Animal
-    from closedloop.simulation.animal_presets import PRESETS
-
-    if options.animal not in PRESETS:
-        near = get_close_matches(options.animal, PRESETS, 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(PRESETS)}"
-        raise ConfigError(f"--animal: there is no '{options.animal}'; {hint}")
-    animal = Animal.model_validate({"preset": options.animal})
-    stream, onsets = virtual(animal, options.hours, _ANIMAL_HZ, options.seed)
-    return Material(stream.source, stream, onsets, effective(protocol.limits, lease_s=0.5), None)
-
-
-_ANIMAL_HZ = 130.0
 
 
 @contextmanager
@@ -263,7 +156,7 @@ def _detecting(options: argparse.Namespace) -> Iterator[Callable[[Sequence[Run]]
             def advance(readings: int) -> None:
                 bar.advance(task, readings)
 
-            if options.scheduler:
+            if options.scheduler is not None:
                 return workers.detect_on_cluster(runs, options.scheduler, advance)
             return workers.detect_here(runs, options.jobs or workers.cores(), advance)
 
@@ -290,27 +183,39 @@ def _table(tuned: Tuned) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from closedloop.analysis.tuning_report import milliseconds
-
-    table = Table(box=None, pad_edge=False, header_style="")
-    for name in ("setting", "false alarms/h", "95 %"):
-        table.add_column(name, justify="left" if name == "setting" else "right", no_wrap=True)
     labelled = tuned.expected.labelled
-    for name in ("detected", "95 %", "median", "p95") if labelled else ():
+    table = Table(box=None, pad_edge=False, header_style="")
+    table.add_column("", no_wrap=True)
+    for name in [*_short(tuned), *_HEAD[: None if labelled else 2]]:
         table.add_column(name, justify="right", no_wrap=True)
     for at in _nearest(tuned):
-        score, name = tuned.scores[at], tuned.settings[at].name
+        score = tuned.scores[at]
+        cells = ["*" if at == tuned.chosen else "", *(value for _, value in tuned.settings[at].changed)]
         low, high = score.rate_interval
-        cells = [f"{'* ' if at == tuned.chosen else '  '}{name}", f"{score.rate:.3g}", f"{low:.3g}-{high:.3g}"]
+        cells += [f"{score.rate:.3g}", f"{low:.3g}-{high:.3g}"]
         if labelled:
             low, high = score.share_interval
             cells += [f"{100 * score.share:.1f} %", f"{100 * low:.0f}-{100 * high:.0f}"]
-            cells += [milliseconds(score.delay(part)) for part in (0.5, 0.95)]
+            cells += [_delay(score.delay(part), score.window_s) for part in (0.5, 0.95)]
         table.add_row(*cells)
     left = len(tuned.settings) - table.row_count
     Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 160).print(table, markup=False)
     if left:
         print(f"  ... and {left} more, farther from the wanted rate: all are in tune.csv")
+
+
+_HEAD = ("false alarms/h", "95 %", "detected", "95 %", "median", "p95")
+
+
+def _short(tuned: Tuned) -> list[str]:
+    """The last part of each field's name, or all of it where that is not enough."""
+    keys = [key for key, _ in tuned.settings[0].changed]
+    ends = [key.rpartition(".")[2] for key in keys]
+    return [key if ends.count(end) > 1 else end for key, end in zip(keys, ends, strict=True)]
+
+
+def _delay(delay_s: float, window_s: float) -> str:
+    return f"{1000 * delay_s:.0f} ms" if delay_s == delay_s else f"> {window_s:g} s"  # noqa: PLR0124 - nan
 
 
 def _nearest(tuned: Tuned) -> list[int]:
