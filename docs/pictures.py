@@ -39,6 +39,25 @@ simulation:
   animal: {{preset: demo}}
   faults: {faults}
 """
+HYPERACTIVE = """version: 1
+name: hyperactive
+condition: W7
+warm_up: 5 s
+duration: 5 min
+features: [{kind: dff, baseline: 60 s}]
+detector:
+  kind: state
+  threshold: 0.75
+  release: 0.5
+  minimum_duration: 1 s
+  event: 8 %
+  event_release: 2 %
+  level: {window: 20 s, mean: 0.2, sd: 0.02, smallest: 5 %}
+  rate: {base_rate: 6 /min}
+  gain: {reference: 12 %, spread: 0.35}
+policy: {kind: closed_loop, refractory: 20 s}
+light: {on: 500 ms, power: 5 mW}
+"""
 SETTLE_S = 0.6  # a few repaints: texts and ranges follow one another
 
 
@@ -344,6 +363,22 @@ def _write_session(path: Path, duration_s: float, pulled_s: float = math.inf) ->
     path.write_text("\n".join(["time_s,signal,control,input_lever,input_chamber", *lines, ""]), encoding="utf-8")
 
 
+def measured(studio: Studio) -> None:
+    """Four minutes, played ten times as fast, in which level, rate and gain are measured."""
+    played = studio.folder / "measured.csv"
+    _write_session(played, 240.0)
+    protocol = studio.folder / "hyperactive.yaml"
+    protocol.write_text(HYPERACTIVE, encoding="utf-8")
+    words = ("--duration=238 s", f"--play={played}", "--speed=10")
+    studio.run("measured", str(protocol), f"--rig={studio.rig('box')}", *words)
+    with studio.window() as window:
+        station = window.watch(studio.ended("measured"))
+        studio.until_whole(station)
+        station.page.plots.timeline.show_span(None)
+        studio.live(SETTLE_S)
+        studio.take(window, "measured")
+
+
 def ended_badly(studio: Studio) -> None:
     """The board trips; the cables are pulled; the program is killed."""
     studio.ended("tripped")
@@ -405,6 +440,7 @@ SCENES = (
     ),
     Scene(ended_badly, ("tripped", "device_lost", "not_recording")),
     Scene(vetoed, ("vetoed", "tiles")),
+    Scene(measured, ("measured",)),
     Scene(review, ("review", "events", "light_theme", "large_screen")),
 )
 NAMES = tuple(name for scene in SCENES for name in scene.names)

@@ -554,3 +554,43 @@ def test_a_theme_changes_looks_and_asks_nothing(controls, session, theme):
 
     assert controls.orders == []
     assert controls.theme is theme
+
+
+def test_bounds_that_the_detector_computed_are_in_force_from_the_start(qtbot, tmp_path) -> None:
+    detector = {"kind": "cusum", "threshold": 11.0, "release": 5.5, "false_alarms": "1 /h"}
+    header = {"protocol": HEADER["protocol"] | {"detector": detector}}
+    bounds = {"threshold": 7.11, "release": 3.555, "highest": 14.22}
+    session, controls = Session(tmp_path / "cusum", bounds=bounds, **header), Controls()
+    qtbot.addWidget(controls)
+    session.watch.turn(0)
+    controls.show_watch(session.watch)
+    assert controls.in_force == (7.11, 3.555)
+    session.close()
+
+
+def test_a_threshold_that_the_score_never_reaches_is_not_offered(qtbot, tmp_path) -> None:
+    session = Session(tmp_path / "capped", bounds={"threshold": 5.0, "release": 2.0, "highest": 10.0})
+    controls = Controls()
+    qtbot.addWidget(controls)
+    session.ready()
+    session.watch.turn(0)
+    controls.show_watch(session.watch)
+    controls.threshold.setValue(10.0)
+    assert controls.apply.isEnabled()
+    controls.threshold.setValue(10.1)
+    assert not controls.apply.isEnabled()
+    assert "never be reached" in controls.why.text()
+    session.close()
+
+
+def test_a_probability_is_set_in_hundredths(qtbot, tmp_path) -> None:
+    detector = {"kind": "state", "threshold": 0.95, "release": 0.5}
+    session = Session(tmp_path / "state", protocol=HEADER["protocol"] | {"detector": detector})
+    controls = Controls()
+    qtbot.addWidget(controls)
+    session.read(3.0, threshold=0.95)
+    session.watch.turn(0)
+    controls.show_watch(session.watch)
+    controls.threshold.stepUp()
+    assert controls.threshold.value() == pytest.approx(0.96)
+    session.close()

@@ -23,8 +23,9 @@ from closedloop.dashboard.plots.plots import Plots
 from closedloop.dashboard.plots.shades import Shade, look_of, strip_of
 from closedloop.dashboard.plots.timeline import SPANS, TimelineBar, View
 from closedloop.dashboard.theme import DARK, LIGHT
-from closedloop.loop import STEP, VALID, WARM
+from closedloop.loop import STEP, VALID, WARM, step_type
 from closedloop.recording import RecordingWriter, row_dtype
+from closedloop.watching.measured import begun_with
 from closedloop.watching.watch import Watch
 
 RATE_HZ = 100
@@ -694,3 +695,98 @@ def test_asking_where_to_save_holds_nothing_up(qtbot, watch) -> None:
     assert len(dialogs) == 1
     assert not dialogs[0].isModal()
     dialogs[0].reject()
+
+
+# What the session's parts show of themselves
+
+SHOWN = ("noise_sd", "threshold_score", "gain", "rate", "level")
+STATE = {
+    "features": [{"kind": "dff"}],
+    "anchor": {"events": {"rate": "3 /min"}},
+    "detector": {
+        "kind": "any",
+        "of": [{"kind": "state", "threshold": 0.9}, {"kind": "threshold", "threshold": 4.5}],
+        "threshold": 1.0,
+        "release": 1.0,
+    },
+}
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """A session in which level, rate, gain, a member's score and something nobody knows are shown."""
+    folder = tmp_path / "sub-m17" / "ses-20260102T030406"
+    folder.mkdir(parents=True)
+    dtype = row_dtype(step_type(SHOWN))
+    writer = RecordingWriter.open(folder, header=HEADER | {"protocol": STATE}, protocol="", rig="", dtype=dtype)
+    plain = make_rows()
+    rows = np.zeros(len(plain), dtype)
+    for name in ROW.names:
+        rows[name] = plain[name]
+    for name, value in zip(SHOWN, (0.5, 3.0, 1.5, 9.0, 0.024), strict=True):
+        rows[name] = value
+    rows["rate"][:4000] = np.nan
+    writer.append(rows)
+    writer.close({"ended": "completed"})
+    return read(Watch(folder))
+
+
+def on_screen(plots):
+    return [row.subject.name for row in plots._rows if row.plot.isVisible()]
+
+
+def test_level_rate_and_gain_stand_beside_the_signal_each_with_what_is_usual(qtbot, measured) -> None:
+    plots = shown(qtbot, Plots(), measured, 1000, 1000)
+    assert on_screen(plots) == ["signal", "control", "feature", "score", "level", "rate", "gain"]
+    level, rate, gain = plots._rows[4:7]
+    assert level.words == "level   2.400 %   (usual 0)"
+    assert rate.words == "event rate   9.000 /min   (usual 3)"
+    assert gain.words == "event gain   1.500 ×   (usual 1)"
+    for row, usual in ((level, 0.0), (rate, 3.0), (gain, 1.0)):
+        assert row.reach.low < usual < row.reach.high
+    assert np.isnan(rate.drawn.y).any()
+    assert np.nanmax(level.drawn.y) == pytest.approx(2.4)
+
+
+def test_where_there_is_little_room_control_and_feature_are_left_for_another_look(qtbot, measured) -> None:
+    plots = shown(qtbot, Plots(), measured, 900, 480)
+    assert on_screen(plots) == ["signal", "score", "level", "rate", "gain"]
+    assert plots.timeline.choice.text() == "Main  M"
+    plots.timeline.choice.click()
+    assert on_screen(plots) == ["signal", "control", "feature", "score"]
+    plots.timeline.choice.click()
+    assert on_screen(plots) == ["score", "level", "rate", "gain", "threshold_score", "noise_sd"]
+    plots.show_watch(measured)
+    score, member = plots._rows[3], plots._rows[7]
+    assert score.reach.low < 0 < 2 < score.reach.high  # of two members, whatever it has been
+    assert (member.subject.unit, member.subject.usual) == ("SD", 4.5)
+    plots.timeline.choice.click()
+    assert plots.timeline.choice.text() == "Main  M"
+    plots.set_compact(True)
+    assert on_screen(plots) == ["signal", "score"]
+
+
+def test_a_session_that_shows_nothing_has_no_choice_and_nothing_of_the_last_one(qtbot, measured, watch) -> None:
+    plots = shown(qtbot, Plots(), measured, 900, 480)
+    plots.show_watch(watch)
+    assert on_screen(plots) == ["signal", "control", "feature", "score"]
+    assert not plots.timeline.choice.isVisible()
+    plots._next_choice()
+    assert on_screen(plots) == ["signal", "control", "feature", "score"]
+    plots.show_watch(measured)
+    assert "level" in on_screen(plots)
+
+
+def test_a_figure_has_what_is_measured_with_units(measured, tmp_path) -> None:
+    path = tmp_path / "figure.svg"
+    save_figure(measured, 0.0, 60.0, path)
+    words = " ".join(ElementTree.parse(path).getroot().itertext())
+    for said in ("level", "(%)", "event rate", "(/min)", "event gain", "(×)", "threshold score", "noise sd"):
+        assert said in words
+
+
+def test_bounds_that_a_detector_computed_are_those_of_the_recording() -> None:
+    header = {"protocol": STATE, "bounds": {"threshold": 7.5, "release": 3.75, "highest": 15.0}}
+    assert begun_with(header) == (7.5, 3.75, 15.0)
+    assert begun_with({"protocol": STATE})[:2] == (1.0, 1.0)
+    assert math.isnan(begun_with({}).threshold)

@@ -159,6 +159,48 @@ def test_another_kind_has_other_fields_and_what_does_not_fit_it_is_said_beside_i
     assert page.form.overrides() == []
 
 
+@pytest.mark.parametrize("kind", ["cusum", "difference", "matched_filter", "onset"])
+def test_what_is_written_for_another_kind_is_left_out(page, kind):
+    page.form.set_text("detector.kind", kind)
+    page.check_now()
+
+    assert page.problems == []
+    assert page.form.text("detector.minimum_duration") == "20 ms"  # both have it, and it means the same
+
+
+def test_numbers_of_another_kind_become_the_defaults_of_this_one_and_may_be_typed_again(page):
+    page.form.set_text("detector.kind", "cusum")
+    assert page.form.text("detector.threshold") == ""  # 5 SD is no evidence of 5 nats
+    page.form.set_text("detector.threshold", "5.0")
+    page.check_now()
+
+    assert page.form.overrides() == ["detector={kind: cusum, minimum_duration: 20 ms}", "detector.threshold=5.0"]
+    page.form.set_text("detector.kind", "threshold")
+    assert (page.form.overrides(), page.form.text("detector.window")) == ([], "4 s")
+
+
+def test_a_detector_that_needs_the_animals_anchor_says_so_at_the_anchor(page):
+    page.form.set_text("detector.kind", "state")
+    page.check_now()
+
+    assert "there is none; add 'anchor: FILE'" in beside(page, "anchor")
+    assert {"detector.level.window", "detector.rate.times", "detector.gain.times"} <= set(page.form.fields())
+
+
+def test_members_are_written_in_one_line(page):
+    page.form.set_text("detector.kind", "any")
+    page.check_now()
+    assert "missing field" in beside(page, "detector.of")
+
+    page.form.set_text("detector.of", "[{kind: difference}, {kind: threshold, window: 4 s}]")
+    page.check_now()
+    assert page.problems == []
+
+    page.form.set_text("detector.of", "[{kind: difference}, {kind: thr")
+    page.check_now()
+    assert "cannot be read as YAML; check brackets" in beside(page, "detector.of")
+
+
 def test_other_kinds_again_and_again_leave_no_widget_behind(page, qtbot):
     def widgets():
         return len(page.form.findChildren(QWidget))

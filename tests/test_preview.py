@@ -19,7 +19,11 @@ from plans import NANO_UNITS, RATE_HZ, noise, readings, with_events
 from PyQt6.QtCore import QPoint, QProcess, Qt
 from pytestqt.qtbot import QtBot
 
+from closedloop.dashboard.inputs.bounds import Bounds
 from closedloop.dashboard.inputs.preview import Preview
+from closedloop.dashboard.inputs.preview_words import footnote, result
+from closedloop.detectors.cusum import Cusum
+from closedloop.detectors.rate import EventRate
 from closedloop.detectors.threshold import Threshold
 from closedloop.features.dff import Dff
 from closedloop.limits import effective
@@ -92,7 +96,7 @@ def write(folder: Path, made: Protocol, seconds=SECONDS, **header) -> Recorded:
     writer = RecordingWriter.open(folder, header=about | header, protocol=dump(made), rig="name: r\n", dtype=ROW)
     table = np.zeros(len(rows), ROW)
     for source in (rows, steps):
-        for name in source.dtype.names:
+        for name in set(source.dtype.names) & set(ROW.names):
             table[name] = source[name]
     writer.append(table)
     fires_s, refused = [], {}
@@ -162,6 +166,32 @@ def test_of_a_long_session_the_end_is_the_same_though_its_beginning_is_left_out(
 
     assert (whole["exact"], part["exact"]) == (True, False)
     assert part["fires"] == whole["fires"]
+
+
+def test_parts_that_keep_what_a_session_began_with_are_named_where_its_beginning_is_left_out(tmp_path, monkeypatch):
+    rate = EventRate(event=0.04, baseline=20.0, window=1.0)
+    session = write(tmp_path / "long", protocol(features=(Dff(baseline=1.0),), detector=rate), seconds=700.0)
+    assert preview.Rerun(session.folder).answer(4.0, 2.0, 0.5)["relearned"] == []
+    monkeypatch.setattr(preview, "MOST_ROWS_FROM_START", 1000)
+
+    part = preview.Rerun(session.folder).answer(4.0, 2.0, 0.5)
+
+    assert part["relearned"] == ["rate"]
+    assert "rate learned anew" in footnote(part)
+
+
+def test_a_threshold_that_was_computed_can_be_moved_and_its_cap_stays(tmp_path):
+    cusum = Cusum(mean=0.0, sd=0.005, false_alarms=1.0)
+    session = write(tmp_path / "computed", protocol(detector=cusum))
+    threshold, release = cusum.bounds(RATE_HZ)
+    rerun = preview.Rerun(session.folder)
+
+    there, beyond = rerun.answer(threshold, release, 5.0), rerun.answer(2 * threshold + 1000, release, 5.0)
+
+    assert there["fires"] == pytest.approx(session.fires_s)
+    assert len(session.fires_s) >= 3
+    assert beyond["fires"] == []
+    assert result(Bounds(threshold, release), there).startswith(f"at {threshold:.4g} nats")
 
 
 def test_rows_recorded_between_two_questions_are_in_the_second_answer(tmp_path):

@@ -15,7 +15,7 @@ import numpy as np
 
 from closedloop.errors import RecordingError
 from closedloop.health import HEALTH
-from closedloop.loop import STEP
+from closedloop.loop import STEP, shown_in
 from closedloop.readings import READING
 from closedloop.recording import Event, Recording, Rows, row_dtype
 from closedloop.recording import folder as files
@@ -38,6 +38,7 @@ _KINDS: dict[str, tuple[type, ...]] = {  # of what may be missing from a header,
     "tip_mw": (int, float, type(None)),
     "full_power_mw": (int, float, type(None)),
     "expected_s": (int, float, type(None)),
+    "bounds": (dict,),
     "computer": (dict,),
 }
 _TRUTH = "truth"  # what the simulated rig puts into the folder before the session begins
@@ -107,6 +108,11 @@ class Follower:
         unread = not self._tail.at_end and not self._beside.get("events")
         waiting = unread or len(self._events) or len(self._health)
         return min(part, 0.99) if waiting else part
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Columns that the session's parts show of themselves; known as soon as the header is."""
+        return shown_in(self._dtype)
 
     def turn(self, most_rows: int = 20_000) -> Fresh:
         """What is new, as far as it fits in one turn; empty where nothing is or can be read."""

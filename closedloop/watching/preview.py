@@ -25,7 +25,7 @@ from closedloop import wire
 from closedloop.anchor import photometry_of
 from closedloop.errors import ClosedLoopError
 from closedloop.loop import DETECTED, VALID, Loop
-from closedloop.model import Model, Part, Quantity, models_in
+from closedloop.model import Model, Part, Quantity, models_in, parts_within
 from closedloop.protocol import Protocol
 from closedloop.readings import READING, Readings
 from closedloop.recording import Recording
@@ -81,6 +81,8 @@ class Rerun:
             **_told(ticks[within] / 1e6, steps[within], self._protocol.policy.decisions),
             "scores": _histogram(scores),
             "exact": self._first == 0,
+            "relearned": [] if self._first == 0 else self._relearned(),
+            "unit": self._protocol.detector.unit,
             "problem": None,
         } | _per_minute(until_s - since_s, steps[within])
 
@@ -96,6 +98,11 @@ class Rerun:
         presence_s = 2 * (self._protocol.quality.presence_window or 0.0)
         forgets_s = max(_TIME_CONSTANTS * longest_s, presence_s) + self._protocol.warm_up
         return max(forgets_s, limits.short_window_ms / 1000, limits.long_window_ms / 1000)
+
+    def _relearned(self) -> list[str]:
+        """Parts that keep what the session began with, which a re-run from later on learns from other readings."""
+        parts = [part for one in (*self._protocol.features, self._protocol.detector) for part in parts_within(one)]
+        return sorted({part.kind for part in parts if part.keeps_its_start})
 
     def _limits(self) -> wire.Limits:
         return wire.Limits(**self._recording.header["limits"])
@@ -113,12 +120,11 @@ class Rerun:
 
     def _marked(self, readings: Readings, threshold: float, release: float, since: float) -> tuple[Any, Any, Any]:
         """Of a fresh loop: ticks and steps of all detections and decisions, and the scores fit to act on since then."""
-        detector = self._protocol.detector.model_copy(update={"threshold": threshold, "release": release})
-        protocol = self._protocol.model_copy(update={"detector": detector})
         header = self._recording.header
         photometry = photometry_of(header, str(self._recording.folder))
-        plan = protocol.plan(self._limits(), header["full_power_mw"], photometry)
+        plan = self._protocol.plan(self._limits(), header["full_power_mw"], photometry)
         loop = Loop(plan, rate_hz=self._rate_hz, nano_units=header["nano_units"])
+        loop.set_threshold(threshold, release)  # as a session does it: a detector's own cap stays where it was
         ticks, marked, scores = [], [], []
         for start in range(0, max(1, len(readings)), _BATCH):
             batch = readings[start : start + _BATCH]

@@ -81,12 +81,13 @@ class Status:
 
 _VETOES = {
     Refusal.GAP: "readings were missing: check the USB cable, and what else keeps this computer busy",
-    Refusal.DROPPED: "the converter lost part of a reading: check the DAQ's supply and its LED driver",
+    Refusal.DROPPED: "readings lost a part, or the LEDs their order: check the DAQ's supply and its LED driver",
     Refusal.SATURATED: "the signal is at the converter's top: lower the LED power or the detector's gain",
     Refusal.FLAT: "one and the same count over and over: is the detector on, and connected to the DAQ?",
     Refusal.UNPLUGGED: "the signal fell far below its level: is the fibre plugged in?",
     Refusal.JUMP: "the signal leapt far above its level: was the fibre touched, or a lamp switched on?",
     Refusal.NO_SIGNAL: "nothing but noise so far: is the fibre connected, and are the LEDs on?",
+    Refusal.BELOW_DARK: "the signal is no brighter with its LED on than off: is the LED lit and on its own socket?",
 }
 _TRIPS = {
     Reason.LEASE_EXPIRED: "no heartbeat came in time: check the DAQ's cable and what else this computer does",

@@ -9,7 +9,7 @@ are, a curve is nan.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from closedloop.readings import FLAG_NO_CONTROL, scale_of
 from closedloop.recording import Rows
 
 NAMES = ("signal", "control", "feature", "score", "threshold")
+MOST_SHOWN = 12  # of what the session's parts show of themselves: memory stays bounded, 4 MB a curve
 
 _NEWEST = 1 << 17  # readings kept as they are, at least
 _MOST_CELLS = 1 << 18
@@ -73,10 +74,10 @@ class _Cells(NamedTuple):
         return self.between(max(0, start), min(len(self.first), stop))
 
 
-def values_of(rows: Rows, nano_units: int) -> dict[str, Floats]:
+def values_of(rows: Rows, nano_units: int, shown: Sequence[str] = ()) -> dict[str, Floats]:
     """What the curves show of rows, by name, in volts and in the loop's own numbers; unknown is nan."""
     scale = scale_of(nano_units)
-    values = {name: np.full(len(rows), np.nan) for name in NAMES}
+    values = {name: np.full(len(rows), np.nan) for name in (*NAMES, *shown)}
     there = rows.dtype.names or ()
     for name in ("signal", "control"):
         if f"{name}_lit" in there:
@@ -84,16 +85,16 @@ def values_of(rows: Rows, nano_units: int) -> dict[str, Floats]:
             values[name] = (lit - dark) * scale
     if "flags" in there:
         values["control"][(rows["flags"] & FLAG_NO_CONTROL) != 0] = np.nan
-    for name in ("feature", "score", "threshold"):
+    for name in ("feature", "score", "threshold", *shown):
         if name in there:
             values[name] = rows[name].astype(np.float64)
     return values
 
 
-def _singles(rows: Rows, nano_units: int) -> _Singles:
+def _singles(rows: Rows, nano_units: int, shown: Sequence[str]) -> _Singles:
     """The same, as channels x rows; single precision is finer than any screen."""
     with np.errstate(over="ignore"):
-        together = np.stack(list(values_of(rows, nano_units).values())).astype(np.float32)
+        together = np.stack(list(values_of(rows, nano_units, shown).values())).astype(np.float32)
     together[np.isinf(together)] = np.nan
     return together
 
@@ -101,10 +102,10 @@ def _singles(rows: Rows, nano_units: int) -> _Singles:
 class _Newest:
     """The newest readings as they came, at least _NEWEST of them, in one piece."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int) -> None:
         self.first_row = 0
         self._ticks = np.zeros(2 * _NEWEST, np.int64)
-        self._values = np.zeros((len(NAMES), 2 * _NEWEST), np.float32)
+        self._values = np.zeros((channels, 2 * _NEWEST), np.float32)
         self._count = 0
 
     @property
@@ -132,14 +133,14 @@ class _Newest:
 class _Overview:
     """The least and the greatest of all readings in cells of time, which double where there would be too many."""
 
-    def __init__(self, cell_us: int) -> None:
+    def __init__(self, cell_us: int, channels: int) -> None:
         self._cell_us = cell_us
         self._count = 0
         self._first = np.zeros(_MOST_CELLS, np.int64)
         self._last = np.zeros(_MOST_CELLS, np.int64)
         self._row = np.zeros(_MOST_CELLS, np.int64)
-        self._low = np.zeros((len(NAMES), _MOST_CELLS), np.float32)
-        self._high = np.zeros((len(NAMES), _MOST_CELLS), np.float32)
+        self._low = np.zeros((channels, _MOST_CELLS), np.float32)
+        self._high = np.zeros((channels, _MOST_CELLS), np.float32)
 
     @property
     def cells(self) -> _Cells:
@@ -216,9 +217,10 @@ def _gathered(cells: _Cells, starts: npt.NDArray[np.intp]) -> _Cells:
 class _Pages:
     """Past readings, read from the recording again; as many of them as fit are remembered."""
 
-    def __init__(self, fetch: Fetch, nano_units: int) -> None:
+    def __init__(self, fetch: Fetch, nano_units: int, shown: Sequence[str]) -> None:
         self._fetch = fetch
         self._nano_units = nano_units
+        self._shown = shown
         self._pages: OrderedDict[int, _Cells] = OrderedDict()
         self._together: tuple[range, _Cells] | None = None
 
@@ -242,7 +244,7 @@ class _Pages:
             rows = self._fetch(number * _PAGE, (number + 1) * _PAGE)
             if len(rows) < _PAGE:
                 return None
-            page = _Cells.of(rows["ticks"].astype(np.int64), _singles(rows, self._nano_units))
+            page = _Cells.of(rows["ticks"].astype(np.int64), _singles(rows, self._nano_units, self._shown))
         self._pages[number] = page
         while len(self._pages) > _MOST_PAGES:
             self._pages.popitem(last=False)
@@ -305,25 +307,27 @@ class Traces:
     Args:
         header: of the recording.
         fetch: rows [start, stop) of the recording; fewer, or none, where they cannot be read.
+        shown: columns besides NAMES that the session's parts show of themselves; the first MOST_SHOWN become curves.
 
     Attributes:
         names: of the curves; signal and control in volts, the others as the loop has them.
+        shown: those of them that parts show of themselves.
         rows: readings so far.
     """
 
-    names = NAMES
-
-    def __init__(self, header: dict[str, Any], fetch: Fetch) -> None:
+    def __init__(self, header: dict[str, Any], fetch: Fetch, shown: Sequence[str] = ()) -> None:
+        self.shown = tuple(shown[:MOST_SHOWN])
+        self.names = (*NAMES, *self.shown)
         self.rows = 0
         rate_mhz = header.get("rate_mhz") or 0
         self._nano_units: int = header.get("nano_units") or 0
         self._period_us = 1e9 / rate_mhz if rate_mhz else float("inf")
         cell_us = min(1 << 30, _CELL_READINGS * self._period_us)
-        self._newest = _Newest()
-        self._overview = _Overview(max(1, round(cell_us)))
-        self._pages = _Pages(fetch, self._nano_units)
+        self._newest = _Newest(len(self.names))
+        self._overview = _Overview(max(1, round(cell_us)), len(self.names))
+        self._pages = _Pages(fetch, self._nano_units, self.shown)
         self._last_us = 0
-        self._latest = dict.fromkeys(NAMES, float("nan"))
+        self._latest = dict.fromkeys(self.names, float("nan"))
         self._pictures: OrderedDict[tuple[int, int, int], tuple[int, _Picture]] = OrderedDict()
 
     def add(self, rows: Rows) -> None:
@@ -331,12 +335,13 @@ class Traces:
         if len(rows) == 0:
             return
         ticks = rows["ticks"].astype(np.int64)
-        values = _singles(rows, self._nano_units)
+        values = _singles(rows, self._nano_units, self.shown)
         self._newest.add(ticks, values)
         self._overview.add(ticks, values, self.rows)
         self.rows += len(rows)
         self._last_us = int(ticks[-1])
-        self._latest = {name: float(value[-1]) for name, value in values_of(rows[-1:], self._nano_units).items()}
+        latest = values_of(rows[-1:], self._nano_units, self.shown)
+        self._latest = {name: float(value[-1]) for name, value in latest.items()}
 
     @property
     def last_s(self) -> float:
@@ -364,7 +369,7 @@ class Traces:
         Returns:
             Seconds and values, at most 2 x points; nan where a value is unknown, and between readings a gap apart.
         """
-        return self._picture(since_s, until_s, points).curve(NAMES.index(name))
+        return self._picture(since_s, until_s, points).curve(self.names.index(name))
 
     def extent(self, name: str, since_s: float, until_s: float) -> tuple[float, float] | None:
         """The least and the greatest of a range, for an axis; what lies absurdly far out is left out; or None."""

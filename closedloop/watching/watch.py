@@ -12,6 +12,7 @@ from closedloop.watching.averages import PeriEvents
 from closedloop.watching.dose import Dose
 from closedloop.watching.follower import Follower, Fresh, Stage
 from closedloop.watching.marks import Marks
+from closedloop.watching.measured import in_order
 from closedloop.watching.rates import Rates
 from closedloop.watching.standing import Look, Standing
 from closedloop.watching.status import Status
@@ -94,7 +95,7 @@ class Watch:
         return changed
 
     def _begin(self, header: dict[str, Any]) -> None:
-        self.traces = Traces(header, self.follower.rows)
+        self.traces = Traces(header, self.follower.rows, in_order(self.follower.shown))
         self.marks = Marks(header)
         self.tallies = Tallies(header)
         self.dose = Dose(header)

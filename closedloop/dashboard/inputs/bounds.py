@@ -14,8 +14,12 @@ from PyQt6.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QPushButton, QS
 
 from closedloop.dashboard import style
 from closedloop.dashboard.theme import Theme
+from closedloop.watching.measured import too_high
 
 MOST_SCORE = 1000.0
+_LINE = "\n"
+_STEP = 0.1
+_STEPS = {"probability": 0.01, "members": 1.0}
 
 
 class Bounds(NamedTuple):
@@ -43,8 +47,11 @@ class BoundsField(QWidget):
         super().__init__(parent)
         self._in_force = UNKNOWN
         self._why_fixed = ""
+        self._highest = math.nan
+        self._unit = ""
         self.threshold, self.release = _Number("threshold"), _Number("release")
         self.steps: list[QPushButton] = []
+        self._labels: list[QLabel] = []
         self.apply = QPushButton("Apply")
         self.apply.setMinimumHeight(style.GLOVE_PX)
         self.apply.setToolTip("From the next reading on; recorded with its time (Enter in a field)")
@@ -71,7 +78,7 @@ class BoundsField(QWidget):
         """Other numbers, told once if they differ; what is nan stays as it is."""
         before = self.value()
         for number, value in zip((self.threshold, self.release), bounds, strict=True):
-            if not math.isnan(value) and not _is_same(number.value(), value):
+            if not math.isnan(value) and not _is_same(number.value(), value, number.decimals()):
                 blocked = QSignalBlocker(number)
                 number.setValue(value)
                 blocked.unblock()
@@ -102,6 +109,22 @@ class BoundsField(QWidget):
             field.setEnabled(may_turn)
         self._show_apply()
 
+    def cap(self, highest: float) -> None:
+        """The most that the score can come to; nan where nothing caps it."""
+        if highest != self._highest:
+            self._highest = highest
+            self._show_apply()
+
+    def set_unit(self, unit: str) -> None:
+        """Of the score: what a step is, and what the numbers are called."""
+        if unit == self._unit:
+            return
+        self._unit = unit
+        for number, label in zip((self.threshold, self.release), self._labels, strict=True):
+            number.setSingleStep(_STEPS.get(unit, _STEP))
+            number.setDecimals(3 if unit == "probability" else 2)
+            label.setText(f"{label.text().partition(_LINE)[0]}{_LINE}({unit if unit not in ('', 'SD') else 'score'})")
+
     def take_keyboard(self) -> None:
         """What is typed next is the threshold."""
         self.threshold.setFocus()
@@ -127,6 +150,7 @@ class BoundsField(QWidget):
         label = QLabel(name)
         label.setObjectName("dim")
         label.setBuddy(number)
+        self._labels.append(label)
         less, more = _step_button("−", number), _step_button("+", number)
         less.clicked.connect(number.stepDown)
         more.clicked.connect(number.stepUp)
@@ -146,17 +170,22 @@ class BoundsField(QWidget):
     def _is_untouched(self) -> bool:
         if self.threshold.hasFocus() or self.release.hasFocus():
             return False
+        decimals = self.threshold.decimals()
         pairs = zip(self.value(), self._in_force, strict=True)
-        return all(math.isnan(there) or _is_same(here, there) for here, there in pairs)
+        return all(math.isnan(there) or _is_same(here, there, decimals) for here, there in pairs)
 
     def _show_apply(self) -> None:
         wanted, in_force = self.value(), self._in_force
         upside_down = wanted.release > wanted.threshold
-        changed = not all(_is_same(here, there) for here, there in zip(wanted, in_force, strict=True))
-        self.apply.setEnabled(not self._why_fixed and changed and not upside_down)
+        decimals = self.threshold.decimals()
+        changed = not all(_is_same(here, there, decimals) for here, there in zip(wanted, in_force, strict=True))
+        beyond = too_high(wanted.threshold, self._highest) if changed else ""
+        self.apply.setEnabled(not self._why_fixed and changed and not upside_down and not beyond)
         said = self._why_fixed
         if not said and upside_down:
             said = f"Release ({wanted.release:g}) must not lie above threshold ({wanted.threshold:g}); lower release."
+        elif not said and beyond:
+            said = beyond
         elif not said and changed and not math.isnan(in_force.threshold):
             said = f"Not applied yet; in force: {in_force.threshold:g}, release {in_force.release:g}."
         if self.why.text() != said:
@@ -172,7 +201,7 @@ class _Number(QDoubleSpinBox):
         self.setDecimals(2)
         self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.setSingleStep(0.1)
+        self.setSingleStep(_STEP)
         self.setMinimumHeight(style.GLOVE_PX)
         self.setKeyboardTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -196,5 +225,5 @@ def _step_button(sign: str, number: _Number) -> QPushButton:
     return button
 
 
-def _is_same(here: float, there: float) -> bool:
-    return abs(here - there) < 0.005  # fields show two decimals
+def _is_same(here: float, there: float, decimals: int) -> bool:
+    return abs(here - there) < 0.5 * 0.1**decimals  # finer than a field shows

@@ -20,7 +20,6 @@ from closedloop.dashboard.inputs.header_words import (
     OVER,
     arm_words,
     is_on_board,
-    number,
     section,
     train_words,
     why_fixed,
@@ -29,6 +28,7 @@ from closedloop.dashboard.inputs.order_outcome import OrderOutcome
 from closedloop.dashboard.inputs.tone import set_tone
 from closedloop.dashboard.panel import Panel, alone
 from closedloop.dashboard.theme import DARK, Theme
+from closedloop.watching.measured import begun_with, unit_of
 from closedloop.watching.status import State, Status
 from closedloop.watching.watch import Watch
 
@@ -79,7 +79,10 @@ class Controls(Panel):
         for said in self._outcome.take_in(reversed(watch.marks.happenings(None, _LOOKED_BACK))):
             self.say(*said)
         self._bounds.read_back(_in_force(watch))
+        self._bounds.cap(begun_with(watch.header).highest)
         self._allow(watch.status, watch.header)
+        if watch.header:
+            self._bounds.set_unit(unit_of(section(watch.header, "protocol", "detector")))
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
@@ -224,10 +227,10 @@ class Controls(Panel):
 
 def _in_force(watch: Watch) -> Bounds:
     """As the recording has them last; the header's until a reading or an order says otherwise."""
-    detector, releases = section(watch.header, "protocol", "detector"), watch.marks.releases
+    begun, releases = begun_with(watch.header), watch.marks.releases
     threshold = watch.traces.latest("threshold")
-    threshold = number(detector.get("threshold")) if math.isnan(threshold) else threshold
-    return Bounds(threshold, releases[-1][1] if releases else number(detector.get("release")))
+    threshold = begun.threshold if math.isnan(threshold) else threshold
+    return Bounds(threshold, releases[-1][1] if releases else begun.release)
 
 
 def _button(name: str, about: str) -> QPushButton:

@@ -5,8 +5,9 @@ A unit stays in the text as in the file ("500 ms").
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -29,6 +30,7 @@ class Entry:
         about: what it is, for people.
         heading: whether it only heads the rows below it.
         foreign: whether the file has it and the model does not know it.
+        package: of a kind, where the parts are that may be chosen; "" of anything else.
     """
 
     key: str
@@ -39,6 +41,7 @@ class Entry:
     about: str = ""
     heading: bool = False
     foreign: bool = False
+    package: str = ""
 
     @property
     def effective(self) -> str:
@@ -65,11 +68,16 @@ def entries(model: type[Model], data: Mapping[str, Any], prefix: str = "", depth
 
 def _of_field(info: FieldInfo, value: Any, key: str, depth: int) -> Iterator[Entry]:
     about = info.description or ""
-    if (family := _first(info, OneOf)) is not None:
+    if (family := _first(info, OneOf)) is not None and value is None and _needs_several(info):
+        example = (info.examples or [""])[0]
+        yield Entry(key, depth, about=f"{about}\nFor example {example}")
+    elif family is not None:
         yield from _of_parts(family, value, key, depth, about)
     elif (model := _model_in(info.annotation)) is not None and _first(info, InFile) is None:
         yield Entry(key, depth, about=about, heading=True)
-        yield from entries(model, value if isinstance(value, dict) else {}, f"{key}.", depth + 1)
+        rows = entries(model, value if isinstance(value, dict) else {}, f"{key}.", depth + 1)
+        is_off = value is None and info.default is None and not info.is_required() and info.default_factory is None
+        yield from (replace(row, otherwise="") if is_off else row for row in rows)
     else:
         otherwise = _default(info)
         yield Entry(key, depth, _written(value), otherwise, _choices(info, otherwise), about)
@@ -86,10 +94,40 @@ def _of_parts(family: OneOf, value: Any, key: str, depth: int, about: str) -> It
     kind = str(written.get("kind") or "")
     yield Entry(key, depth, about=about, heading=True)
     chosen = f"Which of the {family.package.rpartition('.')[2]}."
-    yield Entry(f"{key}.kind", depth + 1, kind, "", tuple(known), chosen)
+    yield Entry(f"{key}.kind", depth + 1, kind, "", tuple(known), chosen, package=family.package)
     if kind in known:
         rows = entries(known[kind], written, f"{key}.", depth + 1)
         yield from (row for row in rows if row.key != f"{key}.kind")
+
+
+def _needs_several(info: FieldInfo) -> bool:
+    """Whether a part alone is not enough: then all of them are written in one line."""
+    extra = info.json_schema_extra
+    return isinstance(extra, dict) and "minItems" in extra
+
+
+def fitting(written: Mapping[str, Any], package: str, old: str, new: str) -> dict[str, Any]:
+    """What is written of a part of one kind and holds for another as well: fields that both have, with one default."""
+    known = kinds(package)
+    if old not in known or new not in known:
+        return {**written, "kind": new}
+    before, after = known[old].model_fields, known[new].model_fields
+    same = [name for name in written if name in before and name in after and _is_same(before[name], after[name])]
+    return {"kind": new} | {name: written[name] for name in same if name != "kind"}
+
+
+def in_one_line(value: Any) -> str:
+    """Maps, lists and plain values as they stand in one line of YAML."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {in_one_line(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(in_one_line, value))}]"
+    text = _written(value)
+    return json.dumps(text, ensure_ascii=False) if set(text) & set(",:{}[]#&*!|>'\"%@`") else text
+
+
+def _is_same(one: FieldInfo, other: FieldInfo) -> bool:
+    return one.default == other.default and one.default_factory is other.default_factory
 
 
 def _inside(annotation: Any) -> Iterator[Any]:

@@ -14,13 +14,14 @@ from PyQt6.QtCore import QSignalBlocker, Qt, pyqtSignal
 from PyQt6.QtGui import QWheelEvent
 from PyQt6.QtWidgets import QComboBox, QGridLayout, QLabel, QLineEdit, QSizePolicy, QWidget
 
-from closedloop.dashboard.inputs.entries import Entry, entries
+from closedloop.dashboard.inputs.entries import Entry, entries, fitting, in_one_line
 from closedloop.dashboard.inputs.tone import restyle
 from closedloop.model import Model
 
 Input = QLineEdit | QComboBox
 
 _NAMED = re.compile(r"(?:^|: )([A-Za-z_][\w.]*): ")
+_ADVISED = re.compile(r"'([a-z_]+): ")  # what the words say to write
 _MENTIONED = re.compile(r"[a-z_]+(?:\.[a-z_0-9]+)+")
 
 
@@ -68,8 +69,17 @@ class Form(QWidget):
         """What was typed and differs from the file, as `--set` items; kinds first: they decide what else there is."""
         items = [(self._entries[key], text) for key, text in self._typed.items() if key in self._inputs]
         changed = [(entry, text) for entry, text in items if (text or entry.otherwise) != entry.effective]
-        ordered = sorted(changed, key=lambda item: not item[0].key.endswith(".kind"))
-        return [f"{entry.key}={text or entry.otherwise}" for entry, text in ordered]
+        ordered = sorted(changed, key=lambda item: (not item[0].package, item[0].key.count(".")))
+        return [self._item(entry, text or entry.otherwise) for entry, text in ordered]
+
+    def _item(self, entry: Entry, text: str) -> str:
+        """One item; of another kind the whole section, if something is written there that does not hold for it."""
+        section = entry.key.rpartition(".")[0]
+        written = _get(self._data, section.split(".")) if entry.package else None
+        if not isinstance(written, dict):
+            return f"{entry.key}={text}"
+        kept = fitting(written, entry.package, entry.text, text)
+        return f"{entry.key}={text}" if len(kept) == len(written) else f"{section}={in_one_line(kept)}"
 
     def text(self, key: str) -> str:
         """What a field shows."""
@@ -119,8 +129,8 @@ class Form(QWidget):
                 key = key.rpartition(".")[0]
             if key:
                 return key, problem[match.end() :] if key == match[1] else problem[match.start(1) :]
-        mentioned = (match[0] for match in _MENTIONED.finditer(problem) if match[0] in self._problems)
-        return next(mentioned, ""), problem
+        found = [match[0] for match in _MENTIONED.finditer(problem)] + [m[1] for m in _ADVISED.finditer(problem)]
+        return next((key for key in found if key in self._problems), ""), problem
 
     def _build(self) -> None:
         """All rows anew: another kind has other fields."""
@@ -130,11 +140,15 @@ class Form(QWidget):
         self._grid.setRowStretch(self._grid.rowCount(), 1)
 
     def _shown(self) -> dict[str, Any]:
-        """The file's data with the kinds that were chosen."""
+        """The file's data with the kinds that were chosen, less what is written for another kind."""
         data: dict[str, Any] = _copy(self._data)
         for key, text in self._typed.items():
             if key.endswith(".kind"):
                 _put(data, key.split("."), text)
+                entry, section = self._entries[key], key.split(".")[:-1]
+                written = _get(data, section)
+                if entry.package and entry.text not in ("", text) and isinstance(written, dict):
+                    _put(data, section, fitting(written, entry.package, entry.text, text))
         return data
 
     def _clear(self) -> None:
@@ -161,7 +175,8 @@ class Form(QWidget):
         self._grid.addWidget(problem, 2 * row + 1, 0, 1, 2)
         if entry.heading:
             return
-        self._entries.setdefault(entry.key, entry)
+        if entry.key not in self._entries or not entry.package:  # the kind that the file has stays known
+            self._entries[entry.key] = entry
         field = self._made(entry)
         label.setBuddy(field)
         self._inputs[entry.key] = field
@@ -182,6 +197,8 @@ class Form(QWidget):
     def _edit(self, key: str, text: str) -> None:
         self._typed[key] = text.strip()
         if key.endswith(".kind"):
+            section = key.removesuffix("kind")
+            self._typed = {k: typed for k, typed in self._typed.items() if k == key or not k.startswith(section)}
             self._build()
             self._inputs[key].setFocus()
         self.edited.emit()
@@ -216,7 +233,21 @@ def _copy(value: Any) -> Any:
     return [_copy(item) for item in value] if isinstance(value, list) else value
 
 
-def _put(data: Any, parts: list[str], text: str) -> None:
+def _get(data: Any, parts: list[str]) -> Any:
+    """What stands there; None where nothing does."""
+    for part in parts:
+        if isinstance(data, list):
+            data = data[int(part)] if part.isdecimal() and int(part) < len(data) else None
+        else:
+            data = data.get(part) if isinstance(data, dict) else None
+    return data
+
+
+def _put(data: Any, parts: list[str], text: Any) -> None:
     for part in parts[:-1]:
         data = data[int(part)] if isinstance(data, list) else data.setdefault(part, {})
-    data[parts[-1]] = text
+    last = parts[-1]
+    if isinstance(data, list):
+        data[int(last)] = text
+    else:
+        data[last] = text

@@ -5,6 +5,7 @@ Only the newest question is kept: a knob that is turned asks once it rests.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from PyQt6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from closedloop.dashboard import style
 from closedloop.dashboard.inputs.bounds import Bounds
-from closedloop.dashboard.inputs.header_words import section
 from closedloop.dashboard.inputs.preview_chart import ScoreChart
 from closedloop.dashboard.inputs.preview_process import Answer, PreviewProcess
 from closedloop.dashboard.inputs.preview_raster import Raster
 from closedloop.dashboard.inputs.preview_words import footnote, result
 from closedloop.dashboard.panel import Panel, alone
 from closedloop.dashboard.theme import DARK, Theme
+from closedloop.watching.measured import begun_with
 from closedloop.watching.watch import Watch
 
 MINUTES = 5.0
@@ -207,11 +208,9 @@ class Preview(Panel):
 
 
 def _of_header(header: dict[str, Any]) -> Bounds | None:
-    """The protocol's; None where it does not have both."""
-    detector = section(header, "protocol", "detector")
-    bounds = detector.get("threshold"), detector.get("release")
-    numbers = [float(value) for value in bounds if isinstance(value, (int, float))]
-    return Bounds(*numbers) if len(numbers) == 2 else None
+    """Those that the session began with; None where it does not say both."""
+    begun = begun_with(header)
+    return Bounds(begun.threshold, begun.release) if math.isfinite(begun.threshold + begun.release) else None
 
 
 if __name__ == "__main__":

@@ -5,10 +5,13 @@ from __future__ import annotations
 from closedloop.dashboard.inputs.bounds import Bounds
 from closedloop.dashboard.inputs.preview_process import Answer
 
+_UNITS = {"nats": " nats", "members": " members"}  # of a score that is no number of SD
+
 
 def result(setting: Bounds, answer: Answer) -> str:
     """Such as: at 4.5 (release 2): would have fired 7 times in the last 5 min (3 refused: refractory)."""
-    at = f"at {setting.threshold:.4g} (release {setting.release:.4g}): "
+    unit = _UNITS.get(answer.get("unit", ""), "")
+    at = f"at {setting.threshold:.4g}{unit} (release {setting.release:.4g}): "
     if answer.get("problem"):
         return f"{at}not known: {answer['problem']}"
     fires, decision = answer["fires"], answer["decision"]
@@ -33,4 +36,6 @@ def footnote(answer: Answer) -> str:
     if answer.get("problem"):
         return ""
     how = "re-run from the session's start" if answer["exact"] else "re-run from long enough before"
+    if anew := ", ".join(answer.get("relearned", ())):
+        how = f"re-run from some time before, where {anew} learned anew what it had learned at this session's start"
     return f"{answer['per_min']:.3g} a minute; {how}, on the readings as they were: light that was given shows in them."

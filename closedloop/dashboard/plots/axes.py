@@ -69,6 +69,17 @@ def number(value: float) -> str:
     return f"{value:#.4g}".rstrip(".")
 
 
+def short(value: float, *, signed: bool = False) -> str:
+    """A number to be read from afar: two digits that matter, a dash if it is unknown.
+
+    >>> short(3.14159), short(-0.24, signed=True), short(12.6), short(float("nan"))
+    ('3.1', '-0.2', '13', '–')
+    """
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:{'+' if signed else ''}.{0 if abs(value) >= 9.95 else 1}f}"
+
+
 class Reach:
     """How far a y axis goes: at once as far as the data do, but back only when most of it stands empty.
 

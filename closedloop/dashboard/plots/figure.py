@@ -13,7 +13,7 @@ from PyQt6.QtGui import QColor, QFont, QImage, QPainter, QPen, QPolygonF
 from PyQt6.QtSvg import QSvgGenerator
 
 from closedloop.dashboard.plots.axes import Reach, clock, decimals_of, step_of, ticks, time_step_s
-from closedloop.dashboard.plots.picture import Array, Look, Marker, Subject, release_at, subjects_of
+from closedloop.dashboard.plots.picture import Array, Look, Marker, Subject, extent_of, release_at, subjects_of
 from closedloop.dashboard.plots.shades import (
     Shade,
     Shades,
@@ -130,7 +130,8 @@ def _caption(watch: Watch, since_s: float, until_s: float) -> str:
 
 def _subjects(watch: Watch, since_s: float, until_s: float) -> list[Subject]:
     """The traces that there is something of."""
-    return [s for s in subjects_of(watch.header) if watch.traces.extent(s.name, since_s, until_s) is not None]
+    subjects = subjects_of(watch.header, watch.traces.shown)
+    return [s for s in subjects if watch.traces.extent(s.name, since_s, until_s) is not None]
 
 
 def _height(watch: Watch, since_s: float, until_s: float) -> float:
@@ -165,8 +166,9 @@ def _paint(painter: QPainter, watch: Watch, since_s: float, until_s: float) -> N
 def _paint_trace(page: _Page, subject: Subject, top: float) -> None:
     painter, look = page.painter, page.look
     x, y = page.watch.traces.curve(subject.name, look.since_s, look.until_s, _POINTS)
+    y = y * subject.scale
     reach = Reach()
-    reach.follow(page.watch.traces.extent(subject.name, look.since_s, look.until_s))
+    reach.follow(extent_of(page.watch.traces, subject, look))
     bounds_x, bounds_y = np.empty(0), np.empty(0)
     if subject.name == "score":
         bounds_x, bounds_y = page.watch.traces.curve("threshold", look.since_s, look.until_s, _POINTS)
@@ -175,6 +177,7 @@ def _paint_trace(page: _Page, subject: Subject, top: float) -> None:
     painter.translate(_LEFT, top)
     _paint_shaded(page, _TRACE)
     _paint_band(page, reach, bounds_x, bounds_y)
+    _paint_usual(page, reach, subject)
     _paint_curve(page, reach, x, y, QPen(QColor(getattr(LIGHT, subject.colour)), 0.8))
     _paint_curve(page, reach, bounds_x, bounds_y, QPen(QColor(LIGHT.threshold), 0.8, Qt.PenStyle.DashLine))
     _paint_beyond(page, reach, x, y, getattr(LIGHT, subject.colour))
@@ -225,6 +228,14 @@ def _paint_band(page: _Page, reach: Reach, x: Array, y: Array) -> None:
     page.painter.drawPolygon(QPolygonF([QPointF(*at) for at in (*upper, *reversed(lower))]))
 
 
+def _paint_usual(page: _Page, reach: Reach, subject: Subject) -> None:
+    """What the trace is compared with."""
+    if subject.usual is not None:
+        page.painter.setPen(QPen(QColor(LIGHT.threshold), 0.8, Qt.PenStyle.DashLine))
+        y = _down(reach, np.array([subject.usual]))[0]
+        page.painter.drawLine(QPointF(0, y), QPointF(page.width, y))
+
+
 def _paint_curve(page: _Page, reach: Reach, x: Array, y: Array, pen: QPen) -> None:
     page.painter.setPen(pen)
     page.painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -271,7 +282,8 @@ def _paint_value_axis(page: _Page, reach: Reach, subject: Subject) -> None:
     painter.rotate(-90)
     title = subject.title.split(" (", maxsplit=1)[0]
     _write(painter, QRectF(-60, -14, 120, 13), title, Qt.AlignmentFlag.AlignHCenter)
-    _write(painter, QRectF(-60, -1, 120, 13), f"({subject.unit})", Qt.AlignmentFlag.AlignHCenter)
+    if subject.unit:
+        _write(painter, QRectF(-60, -1, 120, 13), f"({subject.unit})", Qt.AlignmentFlag.AlignHCenter)
     painter.restore()
 
 

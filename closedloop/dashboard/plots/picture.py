@@ -6,22 +6,27 @@ The live view and the figure draw the same picture, one in pixels, one on paper.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from closedloop import detectors
 from closedloop.dashboard.plots.shades import Shade, Shades, look_of
-from closedloop.model import kinds
 from closedloop.watching.marks import Marks, Span
+from closedloop.watching.measured import Measure, begun_with, measures, span_of, unit_of
+from closedloop.watching.traces import Traces
 
 Array = npt.NDArray[np.float64]
 
 _MOST_SPANS = {"light": 1200, "withheld": 1200}  # of the rest 300: signs that are wider than a pixel
 _OFF_PX = -9.0  # out of sight, and no further: Qt draws in floats of 32 bits in places
-_UNITS = {"dff": "dF/F", "isosbestic": "dF/F"}
+_UNITS = {"dff": "dF/F", "isosbestic": "dF/F", "whiten": "SD", "ratio": "ln(470/405)"}
+_NO_SCORE = "no score yet: the detector is warming up"
+_LEAST_PX = 58  # of a plot beside the others; where there is less room, control and feature are left for another look
+_NOT_MEASURED = "not known yet, or not in this stretch"
 _NO_CONTROL = "no control light in this stretch (is the 405 nm LED on, and does this rig measure it?)"
 
 
@@ -35,6 +40,12 @@ class Subject:
         unit: of its axis.
         colour: name of a colour of the theme.
         absent: said where there is nothing to draw.
+        scale: from the trace's number to the unit.
+        usual: in the unit, what the trace is compared with: a line across the plot; None for none.
+        usual_name: what that is.
+        span: in the unit, what the axis reaches over, whatever the trace does; None: it follows the trace.
+        is_measure: whether it is something that the session's parts show of themselves.
+        is_main: whether it is a level, a rate or a gain, which stand beside the signal.
     """
 
     name: str
@@ -42,6 +53,44 @@ class Subject:
     unit: str
     colour: str
     absent: str
+    scale: float = 1.0
+    usual: float | None = None
+    usual_name: str = ""
+    span: tuple[float, float] | None = None
+    is_measure: bool = False
+    is_main: bool = False
+
+    @property
+    def in_unit(self) -> str:
+        """The unit as it follows a number; "" where there is none."""
+        return f" {self.unit}" if self.unit else ""
+
+
+class Choice(Enum):
+    """Which plots are on screen, as a button says it."""
+
+    MAIN = "Main"
+    SIGNALS = "Signals"
+    MEASURED = "Measured"
+
+    def after(self, subjects: Sequence[Subject]) -> Choice:
+        """The next one that there is something for."""
+        there = [choice for choice in Choice if choice.wanted(subjects)]
+        return there[(there.index(self) + 1) % len(there)] if self in there else there[0]
+
+    def wanted(self, subjects: Sequence[Subject], high_px: float = 0.0) -> tuple[str, ...]:
+        """Names of what is to be seen on plots so high together; none where a session has nothing of the kind."""
+        signals = [subject.name for subject in subjects if not subject.is_measure]
+        main = [subject.name for subject in subjects if subject.is_main]
+        measured = [subject.name for subject in subjects if subject.is_measure]
+        if self is Choice.SIGNALS:
+            return tuple(signals)
+        if self is Choice.MEASURED:
+            return ("score", *measured) if measured else ()
+        if not main:
+            return ()
+        has_room = high_px >= _LEAST_PX * (len(signals) + len(main))
+        return (*(signals if has_room else ("signal", "score")), *main)
 
 
 class Look(NamedTuple):
@@ -59,16 +108,23 @@ class Look(NamedTuple):
     hover_s: float | None = None
 
 
-def subjects_of(header: dict[str, Any]) -> tuple[Subject, ...]:
-    """The plots of a session: raw light, the feature and the score, as its protocol names them."""
+def subjects_of(header: dict[str, Any], shown: Sequence[str] = ()) -> tuple[Subject, ...]:
+    """The plots of a session: raw light, the feature and the score, as its protocol names them; then what is measured.
+
+    Args:
+        header: of the recording.
+        shown: columns that the session's parts show of themselves.
+    """
     chain = _kinds(header)
+    detector = (header.get("protocol") or {}).get("detector") or {}
     unit = next((_UNITS[kind] for kind in reversed(chain) if kind in _UNITS), "a.u.")
     feature = f"feature ({', '.join(chain)})" if chain else "feature"
     return (
         Subject("signal", "470 nm signal", "V", "signal", "no readings in this stretch"),
         Subject("control", "405 nm control", "V", "control", _NO_CONTROL),
         Subject("feature", feature, unit, "feature", "no feature in this stretch: it is unknown under a veto"),
-        Subject("score", "score", _score_unit(header), "score", "no score yet: the detector is warming up"),
+        Subject("score", "score", unit_of(detector), "score", _NO_SCORE, span=span_of(detector)),
+        *map(_measured, measures(header, shown)),
     )
 
 
@@ -96,11 +152,21 @@ class Marker:
         return {**self._shades, **ended}
 
 
+def extent_of(traces: Traces, subject: Subject, look: Look) -> tuple[float, float] | None:
+    """What an axis has to reach over, in the subject's unit; None where there is nothing to draw."""
+    extent = traces.extent(subject.name, look.since_s, look.until_s)
+    if extent is None:
+        return None
+    fixed = [*(subject.span or ()), *([] if subject.usual is None else [subject.usual])]
+    ends = [subject.scale * end for end in extent] if subject.span is None else []
+    return min([*ends, *fixed]), max([*ends, *fixed])
+
+
 def release_at(header: dict[str, Any], marks: Marks, times_s: Array) -> Array:
     """The lower bound of the hysteresis band at these times, as planned and as changed by hand; nan where unknown."""
     changes = list(marks.releases)
     since_s = np.array([-np.inf, *(at_s for at_s, _ in changes)])
-    values: Array = np.array([_release(header), *(value for _, value in changes)])
+    values: Array = np.array([begun_with(header).release, *(value for _, value in changes)])
     found: Array = values[np.searchsorted(since_s, times_s, side="right") - 1]
     return found
 
@@ -110,16 +176,20 @@ def _kinds(header: dict[str, Any]) -> list[str]:
     return [str(feature.get("kind", "?")) for feature in features if isinstance(feature, dict)]
 
 
-def _score_unit(header: dict[str, Any]) -> str:
-    """As the session's detector has it; a detector that is not known here has none that could be told."""
-    kind = ((header.get("protocol") or {}).get("detector") or {}).get("kind", "threshold")
-    found = kinds(detectors).get(str(kind))
-    return str(getattr(found, "unit", ""))
-
-
-def _release(header: dict[str, Any]) -> float:
-    release = ((header.get("protocol") or {}).get("detector") or {}).get("release")
-    return float(release) if isinstance(release, (int, float)) else float("nan")
+def _measured(measure: Measure) -> Subject:
+    colour = "score" if measure.is_main or measure.unit else "feature"
+    return Subject(
+        measure.name,
+        measure.title,
+        measure.unit,
+        colour,
+        _NOT_MEASURED,
+        measure.scale,
+        measure.usual,
+        measure.usual_name,
+        is_measure=True,
+        is_main=measure.is_main,
+    )
 
 
 def _shades(marks: Marks, kind: str, since_s: float, until_s: float, scale: float) -> list[Shade]:

@@ -17,7 +17,7 @@ from closedloop.dashboard.panel import Panel, alone
 from closedloop.dashboard.plots.axes import Reach, clock
 from closedloop.dashboard.plots.figure import FILTERS, default_name, save_figure
 from closedloop.dashboard.plots.key import PlotKey
-from closedloop.dashboard.plots.picture import Look, Marker, release_at, subjects_of
+from closedloop.dashboard.plots.picture import Choice, Look, Marker, Subject, release_at, subjects_of
 from closedloop.dashboard.plots.rows import LaneRow, TimeAxis, TimeBox, TraceRow, ValueAxis
 from closedloop.dashboard.plots.shades import Shades, strip_of
 from closedloop.dashboard.plots.timeline import TimelineBar
@@ -28,6 +28,7 @@ from closedloop.watching.watch import Watch
 
 _PANS = {Qt.Key.Key_Left: -0.1, Qt.Key.Key_Right: 0.1, Qt.Key.Key_PageUp: -0.9, Qt.Key.Key_PageDown: 0.9}
 _IN_TILE = ("signal", "score")
+_LANES_AT = 64  # row of the layout: below all plots that there may be
 _EMPTY = {
     Stage.WAITING: "Waiting for the session to begin.\nIt begins when the boards have answered.",
     Stage.RUNNING: "Waiting for the first reading.\nIf none comes: is the photometry board plugged in, its LEDs on?",
@@ -50,6 +51,7 @@ class Plots(Panel):
         self.timeline = TimelineBar(theme, self)
         self._watch: Watch | None = None
         self._is_compact = False
+        self._choice = Choice.MAIN
         self._shown: object = None
         self._mouse: QPointF | None = None
         self._header: dict[str, Any] | None = None
@@ -57,6 +59,7 @@ class Plots(Panel):
         self._key = PlotKey(theme, self)
         self._canvas = pg.GraphicsLayoutWidget(self)
         self._empty = QLabel("", self._canvas)
+        self._subjects = subjects_of({})
         self._rows = self._make_rows()
         self._lanes = self._make_lanes()
         self._arrange()
@@ -100,8 +103,7 @@ class Plots(Panel):
         self._is_compact = compact
         self._shown = self._header = None
         self.timeline.setVisible(not compact)
-        for row in self._rows:
-            row.plot.setVisible(not compact or row.subject.name in _IN_TILE)
+        self._choose()
 
     def jump(self, at_s: float) -> None:
         """Stand still around a moment; `EventsList.jumped` goes here."""
@@ -161,15 +163,15 @@ class Plots(Panel):
             super().keyPressEvent(a0)
 
     def _make_rows(self) -> list[TraceRow]:
-        rows = []
-        for number, subject in enumerate(subjects_of({})):
-            plot = self._add_plot(number, ValueAxis("left"), pg.AxisItem("bottom"))
-            plot.hideAxis("bottom")
-            rows.append(TraceRow(plot, subject, self.theme, bounds=subject.name == "score"))
-        return rows
+        return [self._make_row(number, subject) for number, subject in enumerate(subjects_of({}))]
+
+    def _make_row(self, number: int, subject: Subject) -> TraceRow:
+        plot = self._add_plot(number, ValueAxis("left"), pg.AxisItem("bottom"))
+        plot.hideAxis("bottom")
+        return TraceRow(plot, subject, self.theme, bounds=subject.name == "score")
 
     def _make_lanes(self) -> LaneRow:
-        return LaneRow(self._add_plot(len(self._rows), pg.AxisItem("left"), TimeAxis("bottom")), self.theme)
+        return LaneRow(self._add_plot(_LANES_AT, pg.AxisItem("left"), TimeAxis("bottom")), self.theme)
 
     def _add_plot(self, number: int, left: pg.AxisItem, bottom: pg.AxisItem) -> Any:
         box = TimeBox(self.timeline.zoom, self.timeline.pan)
@@ -196,11 +198,36 @@ class Plots(Panel):
         column.addWidget(self._canvas, 1)
         column.addWidget(self.timeline)
         self.timeline.figure_asked.connect(self.ask_figure)
+        self.timeline.choice_asked.connect(self._next_choice)
 
     def _make_keys(self) -> list[QAction]:
         self.timeline.add_keys(self)
+        self.timeline.add_key(self, "Main plots, signals, or all that is measured", ("M",), self._next_choice)
         self.timeline.add_key(self, "Lock the y axes, or let them follow", ("L",), self._toggle_lock)
         return self.timeline.keys
+
+    def _next_choice(self) -> None:
+        """Other plots, where there are others."""
+        if not any(subject.is_measure for subject in self._subjects):
+            return
+        self._choice = self._chosen.after(self._subjects)
+        self._shown = None
+        self._choose()
+
+    @property
+    def _chosen(self) -> Choice:
+        """As wished for, if this session has something of the kind."""
+        return self._choice if self._choice.wanted(self._subjects) else Choice.SIGNALS
+
+    def _choose(self) -> None:
+        """Show the plots that were chosen."""
+        subjects = self._subjects
+        high_px = self._canvas.height() - self._lanes.height_px(self._canvas.height())
+        wanted = _IN_TILE if self._is_compact else self._chosen.wanted(subjects, high_px)
+        for number, row in enumerate(self._rows):
+            row.plot.setVisible(number < len(subjects) and row.subject.name in wanted)
+        is_choice = any(subject.is_measure for subject in subjects)
+        self.timeline.show_choice(self._chosen.value if is_choice else "")
 
     def _toggle_lock(self) -> None:
         self.lock(not self.is_locked)
@@ -220,8 +247,12 @@ class Plots(Panel):
         if watch.header is self._header:
             return
         self._header = watch.header
-        for row, subject in zip(self._rows, subjects_of(watch.header), strict=True):
+        self._subjects = subjects_of(watch.header, watch.traces.shown)
+        for number in range(len(self._rows), len(self._subjects)):
+            self._rows.append(self._make_row(number, self._subjects[number]))
+        for row, subject in zip(self._rows, self._subjects, strict=False):  # those of another session stay hidden
             row.set_subject(subject)
+        self._choose()
         self._lanes.set_inputs(() if self._is_compact else tuple(watch.marks.input_names))
         self._fit_lanes()
 
@@ -229,10 +260,12 @@ class Plots(Panel):
         """Lanes are low where there is little room."""
         super().resizeEvent(a0)
         self._fit_lanes()
+        self._choose()
 
     def _begin(self, watch: Watch) -> None:
         """Another session: its newest reading, on axes of its own."""
         self._watch = watch
+        self._choice = Choice.MAIN
         self.timeline.setValue(self.timeline.value().followed())
         self._marker = Marker()
         for row in self._rows:
@@ -240,7 +273,7 @@ class Plots(Panel):
 
     def _fit_lanes(self) -> None:
         height_px = self._lanes.height_px(self._canvas.height())
-        self._canvas.ci.layout.setRowFixedHeight(len(self._rows), height_px)
+        self._canvas.ci.layout.setRowFixedHeight(_LANES_AT, height_px)
 
     def _draw(self, watch: Watch, since_s: float, until_s: float, hover_s: float | None) -> None:
         width = self._lanes.box.width()

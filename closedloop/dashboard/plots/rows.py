@@ -17,8 +17,8 @@ import pyqtgraph as pg
 from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QImage, QPainter, QPen, QPolygonF
 
-from closedloop.dashboard.plots.axes import Reach, clock, decimals_of, number, step_of, ticks, time_step_s
-from closedloop.dashboard.plots.picture import Array, Look, Subject
+from closedloop.dashboard.plots.axes import Reach, clock, decimals_of, number, short, step_of, ticks, time_step_s
+from closedloop.dashboard.plots.picture import Array, Look, Subject, extent_of
 from closedloop.dashboard.plots.shades import (
     Shade,
     lane_of,
@@ -40,6 +40,9 @@ BOTTOM_PX = 38
 _TICK_PX = 90
 _EDGE_PX = 6.0
 _TITLE_PX = 18.0
+_LARGER_PX = 13  # than the theme's font
+_LEAST_LARGE_PX = 40  # of a plot, for large digits
+_LETTER_PX = 6.5  # of a unit beside the axis; where a plot is too low for it, the title says it alone
 _TITLE_PART = 0.3  # of a low plot, at most
 
 
@@ -221,6 +224,7 @@ class TraceRow:
         """Another title and unit."""
         self.subject = subject
         self.plot.getAxis("left").setLabel(subject.unit)
+        self._curve.setPen(pg.mkPen(getattr(self.theme, subject.colour), width=1))
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""
@@ -233,13 +237,14 @@ class TraceRow:
         """Show this part of the session; `strip` is what lies behind it."""
         points = max(2, int(self.box.width()))
         self._look, self._strip = look, strip
-        self._latest = traces.latest(self.subject.name)
-        self.drawn = _draw(self._curve, traces, self.subject.name, look, points)
-        extent = traces.extent(self.subject.name, look.since_s, look.until_s)
+        self._latest = traces.latest(self.subject.name) * self.subject.scale
+        self.drawn = _draw(self._curve, traces, self.subject.name, look, points, self.subject.scale)
+        extent = extent_of(traces, self.subject, look)
         if self._bounds is not None:
             self._bounds = _draw(self._line, traces, "threshold", look, points)
             self._release = release(self._bounds.x)
             extent = _with(extent, self._bounds.y, self._release)
+        self.plot.getAxis("left").showLabel(self.box.height() >= _LETTER_PX * len(self.subject.unit))
         self.reach.follow(extent)
         self._set_y()
         self.box.setXRange(look.since_s, look.until_s, padding=0)
@@ -253,7 +258,8 @@ class TraceRow:
         value = number(self._latest)
         if look.hover_s is not None:
             value = self.drawn.words(look.hover_s, 1.5 * (look.until_s - look.since_s) / max(1.0, self.box.width()))
-        return f"{self.subject.title}   {value} {self.subject.unit}"
+        usual = "" if self.subject.usual is None else f"   ({self.subject.usual_name} {self.subject.usual:g})"
+        return f"{self.subject.title}   {value}{self.subject.in_unit}{usual}"
 
     def _set_y(self) -> None:
         """The curve keeps clear of the title."""
@@ -276,6 +282,10 @@ class TraceRow:
         paint_grid(painter, self.theme, rect, self._look)
         if self._bounds is not None and self._bounds.x.size:
             self._paint_band(painter, rect, self._bounds)
+        if self.subject.usual is not None:
+            y = float(self._height(rect, np.array([self.subject.usual]))[0])
+            painter.setPen(QPen(QColor(self.theme.threshold), 1, Qt.PenStyle.DashLine))
+            painter.drawLine(QPointF(0, y), QPointF(rect.width(), y))
 
     def _paint_band(self, painter: QPainter, rect: QRectF, bounds: Drawn) -> None:
         corner = _corners(bounds.y, self._release)
@@ -302,6 +312,18 @@ class TraceRow:
         if self.drawn.is_empty:
             painter.setPen(QPen(QColor(self.theme.dim)))
             painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, self.subject.absent)
+        elif self.subject.is_main and rect.height() >= _LEAST_LARGE_PX:
+            self._paint_large(painter, rect)
+
+    def _paint_large(self, painter: QPainter, rect: QRectF) -> None:
+        """The latest value, to be read from across the room."""
+        painter.setFont(font_of(self.theme, _LARGER_PX))
+        words = f"{short(self._latest, signed=self.subject.usual == 0)}{self.subject.in_unit}"
+        metrics = painter.fontMetrics()
+        room = QRectF(rect.width() - metrics.horizontalAdvance(words) - 14, 2, 1, metrics.height())
+        room.setRight(rect.width() - 2)
+        painter.fillRect(room, tint(self.theme.panel, 0.85))
+        painter.drawText(room, Qt.AlignmentFlag.AlignCenter, words)
 
     def _paint_beyond(self, painter: QPainter, rect: QRectF) -> None:
         """Where the curve leaves the plot, an arrow says so: nothing is hidden by the axis."""
@@ -385,8 +407,9 @@ class LaneRow:
             painter.drawText(row, Qt.AlignmentFlag.AlignCenter, "no light yet, and none was asked for")
 
 
-def _draw(item: Any, traces: Traces, name: str, look: Look, points: int) -> Drawn:
+def _draw(item: Any, traces: Traces, name: str, look: Look, points: int, scale: float = 1.0) -> Drawn:
     x, y = traces.curve(name, look.since_s, look.until_s, points)
+    y = y if scale == 1.0 else y * scale
     whole = bool(np.isfinite(y).all())
     item.setData(x, y, connect="all" if whole else "finite", skipFiniteCheck=whole)
     return Drawn(x, y)

@@ -98,7 +98,7 @@ def _whole_s(last_s: float) -> float:
 
 
 class TimelineBar(QWidget):
-    """Buttons for the span, a scroll bar, follow or pause, and a way to a figure. `changed` carries a `View`.
+    """Buttons for span and plots, a scroll bar, follow or pause, and a way to a figure. `changed` carries a `View`.
 
     Attributes:
         keys: what can be done by key; the texts are for a help page.
@@ -106,6 +106,7 @@ class TimelineBar(QWidget):
 
     changed = pyqtSignal(object)
     figure_asked = pyqtSignal()
+    choice_asked = pyqtSignal()
 
     def __init__(self, theme: Theme = DARK, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -115,6 +116,8 @@ class TimelineBar(QWidget):
         self.keys: list[QAction] = []
         self.spans = {name: self._button(name, f"Show {name.lower()}") for name in SPANS}
         self.follow = self._button("Pause  F", "Stand still, or follow the newest reading (F)")
+        self.choice = self._button("", "Which plots are shown: the main ones, the signals, all that is measured (M)")
+        self.choice.hide()
         self.figure = self._button("Figure", "Save what is on screen as PNG or SVG (Ctrl+S)")
         self.words = QLabel("", self)
         self.slider = QScrollBar(Qt.Orientation.Horizontal, self)
@@ -183,6 +186,11 @@ class TimelineBar(QWidget):
             "QScrollBar::add-line, QScrollBar::sub-line { width: 0; }"
         )
 
+    def show_choice(self, name: str) -> None:
+        """Which plots are on screen; "" where there is no choice."""
+        self.choice.setText(f"{name}  M" if name else "")
+        self.choice.setVisible(bool(name))
+
     def add_key(self, owner: QWidget, words: str, keys: tuple[str, ...], do: Callable[[], None]) -> QAction:
         """Keys of the owner's window that do something while this bar is on screen: of several bars, one may be."""
         action = QAction(words, owner)
@@ -234,6 +242,7 @@ class TimelineBar(QWidget):
         self.words.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.words.setMinimumWidth(190)
         row.addWidget(self.words, 1)
+        row.addWidget(self.choice)
         self.follow.setMinimumWidth(124)
         row.addWidget(self.follow)
         row.addWidget(self.figure)
@@ -249,6 +258,7 @@ class TimelineBar(QWidget):
         for name, button in self.spans.items():
             button.clicked.connect(lambda _=False, span_s=SPANS[name]: self._press(span_s))
         self.follow.clicked.connect(lambda _=False: self.toggle())
+        self.choice.clicked.connect(lambda _=False: self.choice_asked.emit())
         self.figure.clicked.connect(lambda _=False: self.figure_asked.emit())
         self.slider.valueChanged.connect(self._scrolled)
 
