@@ -87,6 +87,15 @@ def test_hostile_bytes_tell_what_was_forged() -> None:
     assert run("hostile_bytes.py", "--frames", "500")["forged"] == 0
 
 
+def test_tuning_gives_the_same_numbers_on_one_thread_and_on_all() -> None:
+    result = run("tune.py", "--settings", "8", "--hours", "0.25")
+    assert result["machine"].keys() >= MACHINE
+    assert (result["settings"], result["hours"], result["aim_s"]) == (8, 0.25, None)
+    assert result["same"] is True
+    assert result["readings_per_s"] > 0
+    assert result["held_out"]["hours"] > 0.1
+
+
 @pytest.fixture(scope="module")
 def dashboard() -> dict[str, Any]:
     if sys.platform == "win32" or shutil.which("cc") is None:

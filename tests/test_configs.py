@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from closedloop import schema, yaml_file, yaml_tree
 from closedloop.analysis.budget import budget
 from closedloop.errors import ConfigError
-from closedloop.protocol import load_protocol
+from closedloop.limits import effective
+from closedloop.loop import Loop
+from closedloop.model import kinds
+from closedloop.protocol import Protocol, load_protocol
 from closedloop.rig import load_rig
+from closedloop.simulation.animal import Animal, VirtualAnimal
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PROTOCOLS = sorted(path.stem for path in (CONFIGS / "protocols").glob("*.yaml"))
@@ -35,7 +41,10 @@ def test_a_shipped_rig_loads_and_bears_its_files_name(name: str) -> None:
 @pytest.mark.parametrize("rig", RIGS)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_no_shipped_protocol_is_refused_on_a_shipped_rig(protocol: str, rig: str) -> None:
-    assert budget(load_protocol(protocol), load_rig(rig)).refusals == ()
+    done, with_what = load_protocol(protocol), load_rig(rig)
+    unsaid = "the rig does not say what it measures with; give it a photometry section"
+    compared = done.anchor is not None and with_what.photometry is None
+    assert budget(done, with_what).refusals == ((f"anchor of virtual: {unsaid}",) if compared else ())
 
 
 @pytest.mark.parametrize("folder", ["protocols", "rigs"])
@@ -60,6 +69,56 @@ def test_reexposure_and_baseline_use_the_loop_of_withdrawal() -> None:
     for name in ("reexposure", "baseline"):
         other = load_protocol(name).model_dump()
         assert {key for key in real if real[key] != other[key]} <= {"name", "condition", "phase", "policy"}
+
+
+def test_the_gate_listens_to_the_chain_of_baseline_and_the_trigger_is_that_of_the_onset_protocol() -> None:
+    gated, onset = load_protocol("withdrawal_gated"), load_protocol("withdrawal_onset")
+    trigger = gated.detector.of[0]  # type: ignore[attr-defined]
+    assert gated.features == load_protocol("baseline").features
+    assert trigger.features == onset.features
+    assert trigger.model_copy(update={"features": ()}) == onset.detector
+    apart = {"name", "condition", "anchor", "features", "detector"}
+    assert gated.model_dump(exclude=apart) == onset.model_dump(exclude=apart)
+
+
+def test_the_shipped_anchor_is_a_virtual_animals_on_the_simulated_rigs() -> None:
+    anchor = load_protocol("withdrawal_gated").anchor
+    assert anchor is not None
+    assert anchor.subject == "virtual"
+    for rig in ("simulated", "simulated_withdrawal"):
+        assert load_rig(rig).photometry == anchor.photometry
+
+
+def test_the_shipped_anchor_has_the_levels_of_the_animals_in_its_script() -> None:
+    script = runpy.run_path(str(CONFIGS / "anchors" / "make_simulated.py"))
+    anchor, rig = load_protocol("withdrawal_gated").anchor, load_rig("simulated")
+    assert anchor is not None
+    assert anchor.level is not None
+    assert len(anchor.sessions) == script["DAYS"]
+    for day, told in enumerate(anchor.level.sessions, 1):
+        readings = VirtualAnimal(script["animal"](day), rig.daq.rate, seed=day).run(
+            np.zeros(round(1800 * rig.daq.rate))
+        )
+        clean = readings[readings["ticks"] > anchor.warm_up * 1e6]
+        signal, control = (clean[f"{name}_lit"].astype(float) - clean[f"{name}_dark"] for name in ("signal", "control"))
+        assert np.mean(np.log(signal / control)) == pytest.approx(told, abs=5e-4)
+
+
+@pytest.mark.parametrize(("preset", "opens"), [("withdrawal", True), ("null", False)])
+def test_the_gated_protocol_gives_light_in_withdrawal_alone(preset: str, opens: bool) -> None:
+    protocol, rig = load_protocol("withdrawal_gated"), load_rig("simulated_withdrawal")
+    assert rig.simulation is not None
+    assert rig.simulation.animal.preset == "withdrawal"
+    virtual = VirtualAnimal(Animal.model_validate({"preset": preset}), rig.daq.rate, seed=1)
+    plan = protocol.plan(effective(rig.limits, protocol.limits, lease_s=0.25), rig.full_power_mw, rig.photometry)
+    loop = Loop(plan, rate_hz=rig.daq.rate, nano_units=virtual.nano_units)
+    readings = virtual.run(np.zeros(round(protocol.duration * rig.daq.rate)))
+    steps = loop.run(readings)
+    minutes = readings["ticks"][(steps["decision"] != 0) & (steps["refused"] == 0)] / 60e6
+    before, withdrawal = np.sum(minutes < 6), np.sum((minutes >= 6) & (minutes < 24))
+    assert before == 0
+    assert withdrawal >= 10 if opens else len(minutes) == 0
+    assert len(minutes) - withdrawal <= 0.1 * withdrawal  # a gate shuts as slowly as it opens
 
 
 def test_codes_do_not_tell_the_arm() -> None:
@@ -128,13 +187,51 @@ def test_a_shipped_file_fits_its_schema(name: str, path: Path) -> None:
     assert fits(yaml_tree.read(path)[1], made, made)
 
 
-@pytest.mark.parametrize(("old", "new"), [("on: 200 ms", "on: 200"), ("kind: dff", "kind: df"), ("light:", "lite:")])
-def test_a_mistake_does_not_fit_the_schema(old: str, new: str, tmp_path: Path) -> None:
+MISTAKES = {
+    "demo": [("on: 200 ms", "on: 200"), ("kind: dff", "kind: df"), ("light:", "lite:")],
+    "withdrawal_gated": [
+        ("      rise: 50 ms", "      rice: 50 ms"),  # in a member
+        ("features: [{kind: isosbestic, mode", "features: [{kind: isosbestic, mod"),  # in a member's own chain
+        ("rate: {times: 2}", "rate: {time: 2}"),  # in a section of a member
+        ("hyperactive: 10 min", "hyperactive: 10"),
+        ("- kind: state", "- kind: stat"),
+        ("  of:", "  off:"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"), [(name, old, new) for name, mistakes in MISTAKES.items() for old, new in mistakes]
+)
+def test_a_mistake_does_not_fit_the_schema(name: str, old: str, new: str, tmp_path: Path) -> None:
     made = json.loads((schema.FOLDER / "protocol.schema.json").read_text(encoding="utf-8"))
-    text = (CONFIGS / "protocols" / "demo.yaml").read_text(encoding="utf-8")
+    text = (CONFIGS / "protocols" / f"{name}.yaml").read_text(encoding="utf-8")
     assert old in text
     (tmp_path / "mine.yaml").write_text(text.replace(old, new), encoding="utf-8")
     assert not fits(yaml_tree.read(tmp_path / "mine.yaml")[1], made, made)
+
+
+def test_members_of_members_fit_the_schema() -> None:
+    made = schema.schema(Protocol)
+    inner = {"kind": "any", "of": [{"kind": "threshold"}, {"kind": "rate", "event": "5 %"}]}
+    outer = {"kind": "all", "of": [inner, {"kind": "state", "level": {"smallest": "10 %"}}]}
+    assert fits(outer, made["properties"]["detector"], made)
+    inner["of"] = [{"kind": "threshold"}, {"kind": "rate", "event": 5}]
+    assert not fits(outer, made["properties"]["detector"], made)
+
+
+@pytest.mark.parametrize("name", schema.FILES)
+def test_each_kind_is_written_out_once(name: str) -> None:
+    consts = [
+        found["properties"]["kind"]["const"]
+        for found in maps(schema.schema(schema.FILES[name]))
+        if "const" in found.get("properties", {}).get("kind", {})
+    ]
+    packages = {
+        "protocol.schema.json": ("features", "detectors", "policies"),
+        "rig.schema.json": ("sources", "stimulators"),
+    }
+    assert sorted(consts) == sorted(kind for one in packages[name] for kind in kinds(f"closedloop.{one}"))
 
 
 def maps(value: Any) -> Iterator[dict[str, Any]]:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import pkgutil
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from sessions import command
+from test_configs import fits
 
-from closedloop import cli, detectors, wire
+from closedloop import cli, detectors, schema, wire, yaml_tree
 from closedloop.changes import TEST_PULSE
 from closedloop.limits import Limits
 from closedloop.model import kinds
-from closedloop.protocol import load_protocol
+from closedloop.protocol import Protocol, load_protocol
 from closedloop.recording import Recording
 from closedloop.train import Refusal
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PROTOCOL_PAGES = ("anchors.md", "choose_a_detector.md", "tune_a_detector.md")
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 
 
@@ -144,6 +148,40 @@ def test_the_example_detector_is_found_by_yaml_and_detects(
     ran = command(capsys, "replay", tmp_path / "trace.csv", "--protocol", file, "--json")
     assert ran.code == 0, ran.said
     assert ran.summary["decisions"]["fire"] >= 1
+
+
+def fragments() -> list[str]:
+    """Parts of a protocol that the pages show; those that show none of its fields are of a rig, or of another file."""
+    shown = [block for page in PROTOCOL_PAGES for block in blocks(TEXTS[ROOT / "docs" / page], "yaml")]
+    return [block for block in shown if set(sections(block)) <= set(Protocol.model_fields)]
+
+
+def sections(text: str) -> dict[str, str]:
+    """Top-level fields of a YAML file, each with its lines."""
+    return {found[1]: found[0] for found in re.finditer(r"^(\w+):.*\n(?:[ ].*\n)*", text, flags=re.MULTILINE)}
+
+
+@pytest.mark.parametrize("block", fragments())
+def test_every_part_of_a_protocol_that_is_shown_loads(block: str, tmp_path: Path) -> None:
+    demo = sections((ROOT / "configs" / "protocols" / "demo.yaml").read_text("utf-8"))
+    shown = sections(block)
+    if "anchor" in shown:
+        shutil.copy(ROOT / "configs" / "anchors" / "simulated.json", tmp_path / "M17.anchor.json")
+        demo["features"] = sections((ROOT / "configs" / "protocols" / "baseline.yaml").read_text("utf-8"))["features"]
+    (tmp_path / "mine.yaml").write_text("".join((demo | shown).values()), encoding="utf-8")
+    loaded = load_protocol(str(tmp_path / "mine.yaml"))
+    assert loaded.rate_problems(130.0) == []
+    made = json.loads((schema.FOLDER / "protocol.schema.json").read_text("utf-8"))
+    assert fits(yaml_tree.read(tmp_path / "mine.yaml")[1], made, made)
+
+
+def test_choosing_a_detector_shows_every_kind_there_is() -> None:
+    page = TEXTS[ROOT / "docs" / "choose_a_detector.md"]
+    shown = "".join(block for block in blocks(page, "yaml"))
+    assert [kind for kind in kinds(detectors) if f"`{kind}`" not in page] == []
+    assert [kind for kind in kinds(detectors) if f"kind: {kind}" not in shown and kind != "any"] == []
+    readme = TEXTS[ROOT / "README.md"]
+    assert [kind for kind in kinds(detectors) if f"`{kind}`" not in readme] == []
 
 
 def test_the_reader_on_the_recording_page_reads_a_session_without_the_program(
