@@ -18,8 +18,9 @@ from typing import Any
 from machine import machine, say
 
 from closedloop import limits
-from closedloop.analysis import grid, injection, tuning, workers
-from closedloop.analysis.material import Material
+from closedloop.analysis import injection, workers
+from closedloop.analysis.tuning import choice, grid
+from closedloop.analysis.tuning.material import Material
 from closedloop.protocol import load_protocol
 from closedloop.simulation.animal import Animal
 
@@ -42,11 +43,11 @@ def settings(count: int) -> dict[str, tuple[str, ...]]:
     }
 
 
-def tune(material: Material, count: int, jobs: int) -> tuple[float, tuning.Tuned]:
+def tune(material: Material, count: int, jobs: int) -> tuple[float, choice.Tuned]:
     """Seconds, and what came of it."""
     began = time.perf_counter()
     tried = grid.grid(PROTOCOL, [], settings(count)).settings
-    found = tuning.tune(tried, [material], [], WANTED_PER_H, WINDOW_S, lambda runs: workers.detect_here(runs, jobs))
+    found = choice.tune(tried, [material], [], WANTED_PER_H, WINDOW_S, lambda runs: workers.detect_here(runs, jobs))
     return time.perf_counter() - began, found
 
 

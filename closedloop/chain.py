@@ -39,7 +39,7 @@ def chain(features: Sequence[Any]) -> Chain:
 
 def memory_of(features: Sequence[Any]) -> np.dtype[Any]:
     """The memory of a chain."""
-    return record(tuple((_name(at, len(features)), feature.memory()) for at, feature in enumerate(features)))
+    return record(tuple((_name(at, len(features)), feature.memory_layout()) for at, feature in enumerate(features)))
 
 
 def parameters_of(features: Sequence[Any], rate_hz: float) -> Any:

@@ -286,7 +286,7 @@ class Loop:
         features, detector, policy = chain.chain(plan.features), detectors.whole(plan.detector), plan.policy
         learned = {"features": chain.memory_of(plan.features), "detector": detector.memory}
         learned |= {"crossing": detectors.CROSSING_MEMORY, "quality": quality.MEMORY}
-        kept = {"policy": policy.memory(), "ledger": limits.MEMORY, "state": _STATE}
+        kept = {"policy": policy.memory_layout(), "ledger": limits.MEMORY, "state": _STATE}
         self._learned = tuple(learned)
         self._memory = np.zeros(1, chain.record(tuple((learned | kept).items())))
         session = (

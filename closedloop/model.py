@@ -157,7 +157,7 @@ class Part(Model):
     memory_type: ClassVar[np.dtype[Any]]
     parameter_type: ClassVar[np.dtype[Any]]
 
-    def memory(self) -> np.dtype[Any]:
+    def memory_layout(self) -> np.dtype[Any]:
         """The memory's type; that of a part made of others depends on what they are."""
         return self.memory_type
 

@@ -12,11 +12,12 @@ import pytest
 from sessions import command
 from study_sessions import PHOTOMETRY, animal_readings, csv_file, protocol, session
 
-from closedloop.analysis import anchoring, study, study_figure, study_reference, study_verdict
+from closedloop.analysis import anchoring
 from closedloop.analysis.activity import Activity, Course, How, trace
 from closedloop.analysis.anchoring import make
-from closedloop.analysis.study import ALL, Asked, Report, Row
-from closedloop.analysis.study_verdict import REFUSED, TOLD
+from closedloop.analysis.study import figure, reference, table, verdict
+from closedloop.analysis.study.table import ALL, Asked, Report, Row
+from closedloop.analysis.study.verdict import REFUSED, TOLD
 from closedloop.anchor import Anchor
 from closedloop.errors import ConfigError
 from closedloop.readings import FLAG_LIGHT
@@ -82,7 +83,7 @@ def anchors(steady: list[Path], unsteady: list[Path]) -> list[Anchor]:
 
 @pytest.fixture(scope="module")
 def report(steady: list[Path], unsteady: list[Path], anchors: list[Anchor]) -> Report:
-    return study.report([Asked(path) for path in (*steady, *unsteady)], anchors)
+    return table.report([Asked(path) for path in (*steady, *unsteady)], anchors)
 
 
 def row(found: Report, animal: str, phase: str, measure: str) -> Row:
@@ -133,14 +134,14 @@ def test_what_is_back_is_not_told_from_the_reference(report: Report) -> None:
 def test_phases_stand_in_the_order_of_the_study(report: Report) -> None:
     assert report.phases == ("baseline", "withdrawal day 1", "withdrawal day 7", "withdrawal day 14", "re-exposure")
     odd = ["-", "saline", "Withdrawal day 14", "withdrawal", "re-exposure", "withdrawal day 2", "Baseline 2"]
-    assert sorted(odd, key=study._order) == [
+    assert sorted(odd, key=table._order) == [
         "Baseline 2", "withdrawal", "withdrawal day 2", "Withdrawal day 14", "re-exposure", "-", "saline",
     ]  # fmt: skip
 
 
 def test_sessions_with_light_are_marked_and_no_measure_is_pooled_with_another(report: Report) -> None:
     assert {r.phase for r in report.rows if r.trains} == {"re-exposure"}
-    assert any("[light: 1 trains]" in line for line in study.lines(report))
+    assert any("[light: 1 trains]" in line for line in table.lines(report))
     assert {r.measure for r in report.rows} == {"level", "rate", "gain"}
     assert any("light was given in 2 session(s)" in note for note in report.notes)
 
@@ -155,32 +156,32 @@ def test_several_sessions_of_a_phase_have_rows_of_their_own_and_one_together(rep
 
 
 def test_without_an_anchor_the_level_is_shown_against_the_baseline_and_not_judged(steady: list[Path]) -> None:
-    found = study.report([Asked(path) for path in steady], [])
+    found = table.report([Asked(path) for path in steady], [])
     level = row(found, "M17", "withdrawal day 7", "level")
     assert level.value == pytest.approx(10, abs=1.5)
     assert level.verdict == "no anchor, no verdict"
     assert row(found, "M17", "withdrawal day 1", "rate").kind == TOLD
     assert any("no verdict on level" in note for note in found.notes)
-    alone = study.report([Asked(steady[4])], [])
+    alone = table.report([Asked(steady[4])], [])
     assert np.isnan(row(alone, "M17", "withdrawal day 7", "level").value)
 
 
 def test_many_sessions_can_say_that_there_is_no_shift_beyond_what_one_could_tell() -> None:
-    assert study_verdict.level_verdict(0.001, 0.02, 0.03).words == "no shift beyond ±3 %"
-    assert study_verdict.level_verdict(-0.02, 0.015, 0.03).words == "lowered"
-    assert study_verdict.level_verdict(0.01, 0.025, 0.03).kind == REFUSED
+    assert verdict.level_verdict(0.001, 0.02, 0.03).words == "no shift beyond ±3 %"
+    assert verdict.level_verdict(-0.02, 0.015, 0.03).words == "lowered"
+    assert verdict.level_verdict(0.01, 0.025, 0.03).kind == REFUSED
 
 
 def test_rates_that_differ_from_day_to_day_widen_what_counts_as_a_change() -> None:
-    def reference(*counts: int) -> study_reference.Reference:
-        return study_reference.Reference(counts, (10.0,) * len(counts), (), (), 0.0, (), None)
+    def before(*counts: int) -> reference.Reference:
+        return reference.Reference(counts, (10.0,) * len(counts), (), (), 0.0, (), None)
 
-    calm, wild = reference(50, 52, 48), reference(20, 90, 40)
+    calm, wild = before(50, 52, 48), before(20, 90, 40)
     assert calm.rate()[1].between == 0
     assert wild.rate()[1].between > 0.3
     doubled = Activity(100, 10.0, np.array([]))
-    assert study_verdict.rate_verdict(doubled, 1, calm).kind == TOLD
-    assert study_verdict.rate_verdict(doubled, 1, wild).kind != TOLD
+    assert verdict.rate_verdict(doubled, 1, calm).kind == TOLD
+    assert verdict.rate_verdict(doubled, 1, wild).kind != TOLD
 
 
 @pytest.mark.parametrize(("wander", "most"), [(0.0, 0.06), (0.1, 0.09), (0.5, 0.13)])
@@ -191,8 +192,8 @@ def test_an_unchanged_rate_is_seldom_told_as_a_change(wander: float, most: float
     for _ in range(3000):
         rates = 60 * np.exp(wander * random.standard_normal(4))
         counts = random.poisson(rates)
-        before = study_reference.Reference(tuple(counts[:3]), (15.0,) * 3, (), (), 0.0, (), None)
-        told += study_verdict.rate_verdict(Activity(int(counts[3]), 15.0, np.array([])), 1, before).kind == TOLD
+        before = reference.Reference(tuple(counts[:3]), (15.0,) * 3, (), (), 0.0, (), None)
+        told += verdict.rate_verdict(Activity(int(counts[3]), 15.0, np.array([])), 1, before).kind == TOLD
     assert told / 3000 < most
 
 
@@ -201,11 +202,11 @@ def test_a_session_through_another_fibre_is_an_error(steady: list[Path], anchors
     other = PHOTOMETRY.model_copy(update={"fibre": "NAc"})
     odd = session(tmp_path / "odd", readings, scale, photometry=other)
     with pytest.raises(ConfigError, match="fibre: NAc, not VP-left"):
-        study.report([Asked(steady[0]), Asked(odd)], anchors[:1])
+        table.report([Asked(steady[0]), Asked(odd)], anchors[:1])
 
 
 def test_the_table_is_tidy_and_the_figure_is_drawn(report: Report, tmp_path: Path) -> None:
-    table, vector, picture = study_figure.write(report, tmp_path / "out")
+    table, vector, picture = figure.write(report, tmp_path / "out")
     with table.open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0])[:9] == ["animal", "phase", "session", "measure", "value", "low", "high", "n", "verdict"]
@@ -215,7 +216,7 @@ def test_the_table_is_tidy_and_the_figure_is_drawn(report: Report, tmp_path: Pat
     for word in ("M17", "M18", "re-exposure", "Level", "Rate", "Gain"):
         assert word in text
     assert picture.read_bytes().startswith(b"\x89PNG")
-    again = study_figure.write(report, tmp_path / "again")
+    again = figure.write(report, tmp_path / "again")
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in (table, vector, picture)]
 
 
@@ -261,7 +262,7 @@ def test_a_shift_is_told_as_often_as_its_interval_promises() -> None:
     for _ in range(3000):
         means = random.normal(0, 0.01, 5)
         half = anchoring.half_width(float(np.std(means[:4], ddof=1)), 4, 1, Course(0, 1e-6, 0.5, 600).error ** 2)
-        told += study_verdict.level_verdict(float(means[4] - np.mean(means[:4])), half, half).kind == TOLD
+        told += verdict.level_verdict(float(means[4] - np.mean(means[:4])), half, half).kind == TOLD
     assert 0.035 < told / 3000 < 0.065
 
 
@@ -269,4 +270,4 @@ def test_an_animal_is_not_given_another_name(tmp_path: Path) -> None:
     readings, nano_units = animal_readings(State(), minutes=3, seed=1)
     folder = session(tmp_path / "ses", readings, nano_units)
     with pytest.raises(ConfigError, match=r"--animal: .*ses says that it is of M17, not M18; leave this out"):
-        study.report([Asked(folder, "M18")], [])
+        table.report([Asked(folder, "M18")], [])

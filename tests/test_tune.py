@@ -15,13 +15,14 @@ import yaml
 from plans import NANO_UNITS, RATE_HZ, noise, readings, with_events
 
 from closedloop import limits
-from closedloop.analysis import grid, tuning, workers
+from closedloop.analysis import workers
 from closedloop.analysis.detection import detect
 from closedloop.analysis.injection import Transient, inject, virtual
-from closedloop.analysis.material import Events, Material, detected, material_of
 from closedloop.analysis.replay import Opened, open_recording, replay, summary_of
 from closedloop.analysis.scoring import Score, score
-from closedloop.analysis.thresholds import thresholds
+from closedloop.analysis.tuning import choice, grid
+from closedloop.analysis.tuning.material import Events, Material, detected, material_of
+from closedloop.analysis.tuning.thresholds import thresholds
 from closedloop.cli import main
 from closedloop.errors import ConfigError
 from closedloop.protocol import load_protocol
@@ -172,18 +173,18 @@ def test_a_protocol_read_once_is_the_one_read_each_time() -> None:
 
 def test_the_choice_detects_most_among_those_with_few_enough_false_alarms() -> None:
     scores = [made_score(rate, hits, labelled=True) for rate, hits in ((90, 99), (50, 90), (10, 95), (0, 20))]
-    assert tuning.choose(settings("3", "4", "5", "6"), scores, 60) == 2
+    assert choice.choose(settings("3", "4", "5", "6"), scores, 60) == 2
 
 
 def test_without_labels_the_choice_is_the_most_sensitive_one_from_above() -> None:
     scores = [made_score(rate) for rate in (2, 90, 50, 10)]  # 3 is below the noise: one detection that never ends
-    assert tuning.choose(settings("3", "4", "5", "6"), scores, 60) == 2
+    assert choice.choose(settings("3", "4", "5", "6"), scores, 60) == 2
 
 
 def test_a_rate_above_the_wanted_one_counts_only_if_the_interval_holds_it() -> None:
-    assert tuning.choose(settings("3", "4"), [made_score(40), made_score(12)], 10) == 1
+    assert choice.choose(settings("3", "4"), [made_score(40), made_score(12)], 10) == 1
     with pytest.raises(ConfigError, match=r"nearest is detector.threshold=4 with 40 an hour \(95 %: 28.6 to 54.5\)"):
-        tuning.choose(settings("3", "4"), [made_score(80), made_score(40)], 10)
+        choice.choose(settings("3", "4"), [made_score(80), made_score(40)], 10)
 
 
 def test_what_is_held_out_never_takes_part_in_the_choice() -> None:
@@ -193,7 +194,7 @@ def test_what_is_held_out_never_takes_part_in_the_choice() -> None:
     stream = Stream(readings(np.concatenate([quiet, loud])), round(RATE_HZ * 1000), NANO_UNITS, "made")
     material = Material("made", stream, None, limits.effective(lease_s=0.25), None)
     tried = settings("3", "3.5", "4", "4.5", "5", "6", "8", "12", "20")
-    found = tuning.tune(tried, [material], [], 600, 1.0, lambda runs: workers.detect_here(runs, 2))
+    found = choice.tune(tried, [material], [], 600, 1.0, lambda runs: workers.detect_here(runs, 2))
     by_first, by_second = found.held_out
     assert (by_first.fitted_on, by_first.scored_on) == ("first half", "second half")
     assert tried[by_first.setting].threshold < tried[by_second.setting].threshold
@@ -226,7 +227,7 @@ def test_a_choice_on_a_half_is_of_the_thresholds_it_laid(recording: Path) -> Non
     def detect_all(runs: Any) -> Any:
         return workers.detect_here(runs, 2)
 
-    found = tuning.tune(tried, [made], [], 2000, 1.0, detect_all, laid)
+    found = choice.tune(tried, [made], [], 2000, 1.0, detect_all, laid)
     assert [tried[one.setting].changed[0][1] in laid[one.fitted_on] for one in found.held_out] == [True, True]
 
 

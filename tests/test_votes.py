@@ -331,4 +331,4 @@ def test_the_schema_for_editors_has_an_end() -> None:
 def test_kernels_are_built_once_for_members_of_the_same_kinds() -> None:
     one, two = AllOf(of=(TRIGGER, GATE)), AllOf(of=(_Itself(threshold=9.0), GATE.model_copy(update={"hold": 3.0})))
     assert one.kernels() == two.kernels()
-    assert one.memory() is two.memory()
+    assert one.memory_layout() is two.memory_layout()

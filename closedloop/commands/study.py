@@ -28,23 +28,23 @@ def add(commands: Any) -> None:
 
 def _report(options: argparse.Namespace) -> int:
     from closedloop import terminal
-    from closedloop.analysis import study
-    from closedloop.analysis.study_figure import write
+    from closedloop.analysis.study import table
+    from closedloop.analysis.study.figure import write
     from closedloop.anchor import read
     from closedloop.protocol import load_protocol
 
     phases = _named(options.phase, "--phase", options.sessions)
     animals = _named(options.animal, "--animal", options.sessions)
     protocol = load_protocol(options.protocol) if options.protocol else None
-    asked = [study.Asked(path, animals.get(path), phases.get(path)) for path in options.sessions]
+    asked = [table.Asked(path, animals.get(path), phases.get(path)) for path in options.sessions]
     with terminal.counting("sessions") as bar:
         task = bar.add_task("", total=len(asked))
         anchors = [read(path) for path in options.anchor]
-        report = study.report(asked, anchors, protocol, lambda: bar.advance(task))
+        report = table.report(asked, anchors, protocol, lambda: bar.advance(task))
     written = {}
     if options.out:
         written = {path.suffix[1:]: str(path) for path in write(report, options.out)}
-    show(report.as_dict() | {"files": written}, [*study.lines(report), *written.values()], as_json=options.json)
+    show(report.as_dict() | {"files": written}, [*table.lines(report), *written.values()], as_json=options.json)
     return 0
 
 

@@ -15,8 +15,8 @@ from closedloop.errors import ConfigError
 
 if TYPE_CHECKING:
     from closedloop.analysis.detection import Detected
-    from closedloop.analysis.tuning import Tuned
-    from closedloop.analysis.tuning_report import About
+    from closedloop.analysis.tuning.choice import Tuned
+    from closedloop.analysis.tuning.report import About
     from closedloop.analysis.workers import Run
 
 _ROWS = 26  # of the table; all are in the CSV
@@ -69,9 +69,9 @@ def add(commands: Any) -> None:
 
 
 def _tune(options: argparse.Namespace) -> int:
-    from closedloop.analysis import grid, tuning, tuning_report
-    from closedloop.analysis.material import each_once
-    from closedloop.analysis.thresholds import thresholds
+    from closedloop.analysis.tuning import choice, grid, report
+    from closedloop.analysis.tuning.material import each_once
+    from closedloop.analysis.tuning.thresholds import thresholds
     from closedloop.protocol import load_protocol
 
     _check(options)
@@ -85,19 +85,17 @@ def _tune(options: argparse.Namespace) -> int:
         laid = {} if vary else thresholds(protocol, fit, wanted_per_h, longest_s, detect, halved=not held)
         values = sorted({value for own in laid.values() for value in own}, key=float)
         tried = grid.grid(options.protocol, options.overrides, vary or {grid.THRESHOLD: tuple(values)})
-        tuned = tuning.tune(tried.settings, fit, held, wanted_per_h, longest_s, detect, laid)
+        tuned = choice.tune(tried.settings, fit, held, wanted_per_h, longest_s, detect, laid)
     names, held_names = (tuple(material.name for material in some) for some in (fit, held))
     overrides = tuple(options.overrides)
-    about = tuning_report.About(
-        options.protocol, overrides, names, held_names, truth, longest_s, tried.left_out, tried.why
-    )
+    about = report.About(options.protocol, overrides, names, held_names, truth, longest_s, tried.left_out, tried.why)
     written = _write(tuned, about, options.out)
     if options.json:
-        result = tuning_report.as_dict(tuned, about) | {"written": [str(path) for path in written]}
+        result = report.as_dict(tuned, about) | {"written": [str(path) for path in written]}
         show(result, (), as_json=True)
         return 0
     _table(tuned)
-    show({}, [*tuning_report.verdict(tuned, about), *(str(path) for path in written)], as_json=False)
+    show({}, [*report.verdict(tuned, about), *(str(path) for path in written)], as_json=False)
     return 0
 
 
@@ -165,14 +163,14 @@ def _detecting(options: argparse.Namespace) -> Iterator[Callable[[Sequence[Run]]
 
 def _write(tuned: Tuned, about: About, out: Path) -> list[Path]:
     """Fragment, figure and table; returns their paths."""
-    from closedloop.analysis import tuning_figure, tuning_report
+    from closedloop.analysis.tuning import figure, report
 
     fragment, table = out / "tuned.yaml", out / "tune.csv"
     pictures = [out / "tune.svg", out / "tune.png"]
     try:
-        fragment.write_text(tuning_report.tuned_yaml(tuned, about), encoding="utf-8")
-        tuning_report.write_csv(tuned, table)
-        tuning_figure.draw(tuned, f"{about.protocol}; events: {about.truth}", pictures)
+        fragment.write_text(report.tuned_yaml(tuned, about), encoding="utf-8")
+        report.write_csv(tuned, table)
+        figure.draw(tuned, f"{about.protocol}; events: {about.truth}", pictures)
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written ({error.strerror}); choose another folder with --out") from error
     return [fragment, *pictures, table]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from closedloop.errors import ConfigError
 
 if TYPE_CHECKING:
-    from closedloop.analysis.material import Events, Material
     from closedloop.analysis.scoring import Ticks
+    from closedloop.analysis.tuning.material import Events, Material
     from closedloop.protocol import Protocol
     from closedloop.readings import Stream
 
@@ -54,7 +54,7 @@ def materials(options: argparse.Namespace, protocol: Protocol) -> tuple[list[Mat
 
 
 def _labelled(path: Path, labels: Path | None, protocol: Protocol) -> Material:
-    from closedloop.analysis.material import Events, material_of
+    from closedloop.analysis.tuning.material import Events, material_of
 
     def events(stream: Stream) -> Events:
         return Events(stream, None if labels is None else _onsets(labels, stream))
@@ -91,7 +91,7 @@ def _onsets(file: Path, stream: Stream) -> Ticks:
 
 def _injected(options: argparse.Namespace, protocol: Protocol) -> tuple[list[Material], list[Material], str]:
     from closedloop.analysis.injection import Transient, inject, random_onsets
-    from closedloop.analysis.material import Events, material_of
+    from closedloop.analysis.tuning.material import Events, material_of
 
     size = quantity("--inject", options.inject, "Fraction")
     rise_s = quantity("--inject-rise", options.inject_rise, "Seconds")
@@ -124,7 +124,7 @@ def _animal(options: argparse.Namespace, protocol: Protocol) -> Material:
     from difflib import get_close_matches
 
     from closedloop.analysis.injection import virtual
-    from closedloop.analysis.material import Material
+    from closedloop.analysis.tuning.material import Material
     from closedloop.limits import effective
     from closedloop.simulation.animal import Animal
     from closedloop.simulation.animal_presets import PRESETS

@@ -76,7 +76,7 @@ class Detector(Part):
     follow: ClassVar[Callable[..., None]] = staticmethod(no_learning)
     resume: ClassVar[Callable[..., None]] = staticmethod(nothing)
     shown: ClassVar[dict[str, Callable[..., float]]] = {}
-    unit: ClassVar[str] = "SD"  # of the score, for people
+    score_unit: ClassVar[str] = "SD"  # of the score, for people
     knows_nan: ClassVar[bool] = False  # whether follow and learn are to be called on nan, too
 
     @model_validator(mode="after")
@@ -194,13 +194,13 @@ def whole(detector: Detector) -> Whole:
     """The detector as a loop takes it: kernels, memory and parameters that fit one another."""
     kernels = detector.kernels() if detector.knows_nan else _known_values_only(detector.kernels())
     if not detector.features:
-        return Whole(kernels, detector.memory(), detector.parameters)
+        return Whole(kernels, detector.memory_layout(), detector.parameters)
     own = detector.features
 
     def parameters(rate_hz: float) -> Any:
         return chain.side_by_side({"chain": chain.parameters_of(own, rate_hz), "inner": detector.parameters(rate_hz)})
 
-    fields = (("input", np.dtype("f8")), ("chain", chain.memory_of(own)), ("inner", detector.memory()))
+    fields = (("input", np.dtype("f8")), ("chain", chain.memory_of(own)), ("inner", detector.memory_layout()))
     return Whole(_with_chain(chain.chain(own), kernels), chain.record(fields), parameters)
 
 

@@ -148,7 +148,7 @@ class Cusum(Detector):
         + [(n, "f8") for n in ("mean", "sd", "sign", "shift", "alpha", "most")],
         align=True,
     )
-    unit: ClassVar[str] = "nats"  # of the score
+    score_unit: ClassVar[str] = "nats"  # of the score
     score: ClassVar[Any] = staticmethod(_score)
     learn: ClassVar[Any] = staticmethod(_learn)
     follow: ClassVar[Any] = staticmethod(_follow)

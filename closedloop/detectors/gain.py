@@ -120,7 +120,7 @@ class EventGain(Detector):
         + [(name, "f8") for name in ("mean", "sd", "shift", "clip", "highest")],
         align=True,
     )
-    unit: ClassVar[str] = "nats"  # of the score
+    score_unit: ClassVar[str] = "nats"  # of the score
     score: ClassVar[Any] = staticmethod(_score)
     follow: ClassVar[Any] = staticmethod(_follow)
     resume: ClassVar[Any] = staticmethod(_resume)

@@ -7,10 +7,9 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from closedloop.anchor import Anchor
 from closedloop.detectors import Detector
-from closedloop.errors import ConfigError
-from closedloop.model import Hertz, Seconds, kernel
+from closedloop.model import Seconds, kernel
+from closedloop.noise_model import NoiseModel
 from closedloop.online import autoregressive, templates
 from closedloop.online.robust import is_number
 from closedloop.online.windows import readings_in
@@ -20,7 +19,6 @@ _FIRSTS = np.concatenate([[0], np.cumsum(_LENGTHS)[:-1]])  # where each one's we
 _BANK = len(_LENGTHS)
 _MOST = int(_LENGTHS[-1])
 
-_RATE_TOLERANCE = 0.02  # a model is of steps in time; at another rate it foretells something else
 _CLIP = 2.0  # SD beyond which a sum counts as no more in its scale; events in a quarter of all time cannot widen it
 _LEAST_SCALE = 0.25  # of 1, which the model's own noise gives
 _PRIOR = 0.5  # of the scale's time constant: what that 1 is worth
@@ -174,7 +172,7 @@ def _innovation_sd(memory: Any, p: Any) -> float:
     return memory.sd if memory.known != 0 else np.nan
 
 
-class MatchedFilter(Detector):
+class MatchedFilter(NoiseModel, Detector):
     """max over templates of sum(w e) / its SD: e the innovations of an autoregressive model, w the whitened template.
 
     A template is the indicator's transient over its first 4, 8, 16, 32 or 64 readings, passed through the same model
@@ -194,14 +192,7 @@ class MatchedFilter(Detector):
     release: float = Field(2.5, description="Score below which it is over (hysteresis).")
     rise: Seconds = Field(0.05, gt=0, le=5, description="Time constant of the transient's rise.")
     decay: Seconds = Field(0.5, gt=0, le=60, description="Time constant of its decay.")
-    order: int = Field(16, ge=1, le=autoregressive.MOST, description="Past readings that a reading is foretold from.")
     epoch: Seconds = Field(120.0, gt=0, description="Clean time from the start that the model is learned from.")
-    model: Literal["epoch", "anchor"] = Field("epoch", description="Learned anew, or from the animal's anchor.")
-    coefficients: tuple[float, ...] = Field(
-        (), max_length=autoregressive.MOST, description="A model given, that of the last reading first."
-    )
-    sd: float | None = Field(None, gt=0, description="... and the SD of its innovations, in units of the value.")
-    rate: Hertz | None = Field(None, gt=0, description="... and the readings a second it was learned at.")
     scale: Seconds = Field(30.0, gt=0, description="Time constant of level, and of the scale that each sum is in.")
     leap: float = Field(4.0, gt=0, description="Largest innovation that counts, in its SD.")
 
@@ -228,30 +219,10 @@ class MatchedFilter(Detector):
     knows_nan: ClassVar[bool] = True
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _rises_before_it_decays(self) -> Self:
         if self.rise >= self.decay:
             raise ValueError(f"rise ({self.rise:g} s) must be shorter than decay ({self.decay:g} s); shorten rise")
-        given = (bool(self.coefficients), self.sd is not None, self.rate is not None)
-        if any(given) and not all(given):
-            raise ValueError("a given model needs coefficients, sd and rate; add what is missing, or leave all out")
         return self
-
-    @property
-    def keeps_its_start(self) -> bool:
-        """Unless the model is given, or the anchor's."""
-        return not self.coefficients and self.model == "epoch"
-
-    @property
-    def needs_anchor(self) -> bool:
-        """Whether the model is still to be taken from the animal's anchor."""
-        return self.model == "anchor" and not self.coefficients
-
-    def anchored(self, anchor: Anchor) -> Self:
-        """With the anchor's model, if that is the one asked for; its order is the anchor's."""
-        if not self.needs_anchor:
-            return self
-        noise = anchor.noise
-        return self.model_copy(update={"coefficients": noise.coefficients, "sd": noise.sd, "rate": noise.rate})
 
     def notes(self, rate_hz: float) -> list[str]:
         """Says what the templates are in time, and how long there is no score."""
@@ -273,23 +244,12 @@ class MatchedFilter(Detector):
         Raises:
             ConfigError: the model is to come from an anchor and there is none, or is one of another rate.
         """
-        if self.needs_anchor:
-            raise ConfigError("detector: matched_filter: model is 'anchor', and there is no anchor; add 'anchor: FILE'")
         made = np.zeros(1, self.parameter_type)
-        made["order"] = len(self.coefficients) or self.order
+        self.set_given(made, rate_hz)
         made["epoch"] = readings_in(self.epoch, rate_hz, least=4 * self.order)
         kept = readings_in(self.scale, rate_hz)
         made["alpha"], made["prior"] = 1 / kept, _PRIOR * kept
         made["leap"] = templates.believable(self.leap, self.rise, rate_hz)
         since = (np.arange(_MOST) + 0.5) / rate_hz  # the onset lies half a reading before the first one, on average
         made["transient"] = templates.transient(since, self.rise, self.decay)
-        if self.sd is None or self.rate is None:
-            return made
-        if abs(self.rate / rate_hz - 1) > _RATE_TOLERANCE:
-            raise ConfigError(
-                f"detector: matched_filter: its model is of {self.rate:g} readings/s, and these come at {rate_hz:g}; "
-                "use model: epoch, or an anchor of recordings at this rate"
-            )
-        made["given"], made["sd"] = 1, self.sd
-        made["coefficients"][0, : len(self.coefficients)] = self.coefficients
         return made

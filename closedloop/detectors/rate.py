@@ -114,7 +114,7 @@ class EventRate(Detector):
         + [(name, "f8") for name in ("jump", "fall", "fall_an_event", "highest", "alpha", "a_minute")],
         align=True,
     )
-    unit: ClassVar[str] = "nats"  # of the score
+    score_unit: ClassVar[str] = "nats"  # of the score
     score: ClassVar[Any] = staticmethod(_score)
     follow: ClassVar[Any] = staticmethod(_follow)
     resume: ClassVar[Any] = staticmethod(_resume)

@@ -248,7 +248,7 @@ class State(Detector):
         + [(n, "f8") for n in ("level_mean", "shift", "variance", "alpha", "a_minute")],
         align=True,
     )
-    unit: ClassVar[str] = "probability"  # of the score
+    score_unit: ClassVar[str] = "probability"  # of the score
     score: ClassVar[Any] = staticmethod(_score)
     follow: ClassVar[Any] = staticmethod(_follow)
     resume: ClassVar[Any] = staticmethod(_resume)
@@ -293,7 +293,7 @@ class State(Detector):
             said["gain"] = _anchored_gain(self.gain, anchor.events)
         return self.model_copy(update=said)
 
-    def memory(self) -> np.dtype[Any]:
+    def memory_layout(self) -> np.dtype[Any]:
         """With that of the level's chain, if there is one."""
         if self.level is None:
             return self.memory_type

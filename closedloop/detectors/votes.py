@@ -224,7 +224,7 @@ class _Votes(Detector):
     nan while no member is known, and while one that was high is unknown and too few of the others are high.
     """
 
-    unit: ClassVar[str] = "members"
+    score_unit: ClassVar[str] = "members"
     all_needed: ClassVar[bool]  # where no threshold is given
     knows_nan: ClassVar[bool] = True  # a member with a chain of its own may be known where the protocol's chain is not
 
@@ -276,7 +276,7 @@ class _Votes(Detector):
         whole = tuple(detectors.whole(member).kernels for member in self.of)
         return _together(whole, tuple(member.kind for member in self.of))
 
-    def memory(self) -> np.dtype[Any]:
+    def memory_layout(self) -> np.dtype[Any]:
         """The members' memories, each with its crossing."""
         return chain.record(
             tuple(

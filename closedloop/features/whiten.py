@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from closedloop.anchor import Anchor
 from closedloop.errors import ConfigError
 from closedloop.features import Feature
-from closedloop.model import Hertz, Seconds, kernel
+from closedloop.model import Seconds, kernel
+from closedloop.noise_model import NoiseModel
 from closedloop.online import autoregressive
 from closedloop.online.robust import is_number
 
 _FIRST_S = 60.0  # a first model after so long, to be bettered until the epoch is over
-_RATE_TOLERANCE = 0.02  # a model is of steps in time; at another rate it foretells something else
 
 
 @kernel
@@ -68,7 +67,7 @@ def _sd(memory: Any, p: Any) -> float:
     return memory.sd if memory.sd > 0.0 else np.nan
 
 
-class Whiten(Feature):
+class Whiten(NoiseModel, Feature):
     """Innovations of an autoregressive model of whatever comes before it in the chain, in standard deviations of them.
 
     An independent threshold on coloured noise is worthless: AR(1) noise of 0.3 turns 1 false alarm an hour into 59
@@ -85,14 +84,7 @@ class Whiten(Feature):
     """
 
     kind: Literal["whiten"] = "whiten"
-    order: int = Field(16, ge=1, le=autoregressive.MOST, description="Past readings that a reading is foretold from.")
     epoch: Seconds = Field(300.0, gt=0, description="Clean time from the start that the model is learned from.")
-    model: Literal["epoch", "anchor"] = Field("epoch", description="Learned anew, or from the animal's anchor.")
-    coefficients: tuple[float, ...] = Field(
-        (), max_length=autoregressive.MOST, description="A model given, that of the last reading first."
-    )
-    sd: float | None = Field(None, gt=0, description="... and the SD of its innovations, in units of the input.")
-    rate: Hertz | None = Field(None, gt=0, description="... and the readings a second it was learned at.")
 
     memory_type: ClassVar[np.dtype[Any]] = np.dtype(
         [
@@ -120,31 +112,6 @@ class Whiten(Feature):
     resume: ClassVar[Any] = staticmethod(_resume)
     shown: ClassVar[dict[str, Any]] = {"innovation_sd": _sd}
 
-    @model_validator(mode="after")
-    def _a_given_model_is_whole(self) -> Self:
-        given = (bool(self.coefficients), self.sd is not None, self.rate is not None)
-        if any(given) and not all(given):
-            raise ValueError("a given model needs coefficients, sd and rate; add what is missing, or leave all out")
-        return self
-
-    @property
-    def keeps_its_start(self) -> bool:
-        """Unless the model is given, or the anchor's."""
-        return not self.coefficients and self.model == "epoch"
-
-    @property
-    def needs_anchor(self) -> bool:
-        """Whether the model is still to be taken from the animal's anchor."""
-        return self.model == "anchor" and not self.coefficients
-
-    def anchored(self, anchor: Anchor) -> Self:
-        """With the anchor's model, if that is the one asked for; its order is the anchor's."""
-        if not self.needs_anchor:
-            return self
-        noise = anchor.noise
-        model = {"coefficients": noise.coefficients, "sd": noise.sd, "rate": noise.rate}
-        return self.model_copy(update=model)
-
     def notes(self, rate_hz: float) -> list[str]:
         """Says how long it is silent, or why there is no model."""
         try:
@@ -163,20 +130,7 @@ class Whiten(Feature):
             ConfigError: the model is to come from an anchor and there is none, or is one of another rate.
         """
         made = np.zeros(1, self.parameter_type)
-        given = self.coefficients
-        made["order"] = len(given) or self.order
         made["epoch"] = max(round(self.epoch * rate_hz), 4 * self.order)
         made["first"] = min(made["epoch"][0], max(round(_FIRST_S * rate_hz), 4 * self.order))
-        if self.needs_anchor:
-            raise ConfigError("features: whiten: model is 'anchor', and there is no anchor; add 'anchor: FILE'")
-        if not given or self.sd is None or self.rate is None:
-            return made
-        if abs(self.rate / rate_hz - 1) > _RATE_TOLERANCE:
-            raise ConfigError(
-                f"features: whiten: its model is of {self.rate:g} readings/s, and these come at {rate_hz:g}; "
-                "use model: epoch, or an anchor of recordings at this rate"
-            )
-        made["given"] = 1
-        made["sd"] = self.sd
-        made["coefficients"][0, : len(given)] = given
+        self.set_given(made, rate_hz)
         return made

@@ -77,7 +77,7 @@ def measures(header: dict[str, Any], shown: Sequence[str]) -> tuple[Measure, ...
 def unit_of(detector: dict[str, Any]) -> str:
     """Of a detector's score; a detector that is not known here has none that could be told."""
     found = kinds(detectors).get(str(detector.get("kind", "threshold")))
-    return str(getattr(found, "unit", ""))
+    return str(getattr(found, "score_unit", ""))
 
 
 def span_of(detector: dict[str, Any]) -> tuple[float, float] | None:

@@ -82,7 +82,7 @@ class Rerun:
             "scores": _histogram(scores),
             "exact": self._first == 0,
             "relearned": [] if self._first == 0 else self._relearned(),
-            "unit": self._protocol.detector.unit,
+            "unit": self._protocol.detector.score_unit,
             "problem": None,
         } | _per_minute(until_s - since_s, steps[within])
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from closedloop.analysis.study import ALL, MEASURES, UNITS, Animal, Report, Row
-from closedloop.analysis.study_verdict import REFUSED, TOLD
+from closedloop.analysis.study.table import ALL, MEASURES, UNITS, Animal, Report, Row
+from closedloop.analysis.study.verdict import REFUSED, TOLD
 from closedloop.errors import ConfigError
 
 if TYPE_CHECKING:

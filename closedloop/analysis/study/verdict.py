@@ -9,7 +9,7 @@ import numpy as np
 
 from closedloop.analysis.activity import Activity, Estimate, typical
 from closedloop.analysis.anchoring import half_width, percent
-from closedloop.analysis.study_reference import Measured, Reference
+from closedloop.analysis.study.reference import Measured, Reference
 
 TOLD, NOT_TOLD, REFUSED, NONE = "told", "not told", "refused", "none"  # kinds of verdict
 _UNKNOWN = Estimate(np.nan, np.nan, np.nan, 0)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from closedloop.analysis.detection import batches
-from closedloop.analysis.grid import is_computed, with_threshold
-from closedloop.analysis.material import HALVES, Detect, Material, Part, detected, parts_of, scores_of
+from closedloop.analysis.tuning.grid import is_computed, with_threshold
+from closedloop.analysis.tuning.material import HALVES, Detect, Material, Part, detected, parts_of, scores_of
 from closedloop.errors import ConfigError
 from closedloop.loop import VALID, WARM, Loop
 from closedloop.protocol import Protocol

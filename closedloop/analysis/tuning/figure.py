@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from closedloop.analysis.scoring import Score
-from closedloop.analysis.tuning import Tuned
+from closedloop.analysis.tuning.choice import Tuned
 
 _INK, _GREY, _BLUE, _RED = "#1b2430", "#7a8798", "#2b6cb0", "#b3361b"
 _HELD = ("#2c6e43", "#8a5a00")

@@ -31,8 +31,8 @@ from closedloop.analysis.activity import (
     trace,
 )
 from closedloop.analysis.anchoring import BASELINE
-from closedloop.analysis.study_reference import Measured, Reference, anchored, by_baseline
-from closedloop.analysis.study_verdict import NONE, Verdict, gain, level, rate_verdict
+from closedloop.analysis.study.reference import Measured, Reference, anchored, by_baseline
+from closedloop.analysis.study.verdict import NONE, Verdict, gain, level, rate_verdict
 from closedloop.anchor import Anchor
 from closedloop.errors import ConfigError
 from closedloop.protocol import Protocol

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from closedloop.analysis.grid import Setting, fragment
 from closedloop.analysis.scoring import Score
-from closedloop.analysis.tuning import Choice, Tuned
+from closedloop.analysis.tuning.choice import Choice, Tuned
+from closedloop.analysis.tuning.grid import Setting, fragment
 
 _COLUMNS = (
     "hours", "false_alarms", "false_alarms_per_h", "false_alarms_per_h_low", "false_alarms_per_h_high",

@@ -13,9 +13,9 @@ from math import isnan
 from types import MappingProxyType
 from typing import Any
 
-from closedloop.analysis.grid import THRESHOLD, Setting
-from closedloop.analysis.material import HALVES, Detect, Material, detected, parts_of, scores_of
 from closedloop.analysis.scoring import Score, pooled
+from closedloop.analysis.tuning.grid import THRESHOLD, Setting
+from closedloop.analysis.tuning.material import HALVES, Detect, Material, detected, parts_of, scores_of
 from closedloop.errors import ConfigError
 
 
