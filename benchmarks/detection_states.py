@@ -19,8 +19,9 @@ from progress import each
 from scipy.signal import fftconvolve
 
 from closedloop import limits
-from closedloop.analysis.activity import Trace, course
+from closedloop.analysis.activity import Trace
 from closedloop.analysis.anchoring import make
+from closedloop.analysis.level_course import course
 from closedloop.analysis.scoring import poisson_interval, wilson
 from closedloop.anchor import Anchor, Photometry
 from closedloop.detectors import Detector

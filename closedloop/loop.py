@@ -314,7 +314,7 @@ class Loop:
         self._run = _compile(features, detector.kernels, type(policy).decide, shown)
 
     def compile(self) -> None:
-        """Make the machine code now (a second or two), so that the first reading does not wait for it."""
+        """Make the machine code now (one to ten seconds, by its parts), so that the first reading does not wait."""
         self.run(np.zeros(0, READING))
 
     def run(self, readings: Readings, steps: Steps | None = None) -> Steps:

@@ -166,8 +166,9 @@ class Protocol(Model):
         return problems
 
     def part_digests(self) -> dict[str, str]:
-        """Which version of each part's file this protocol ran with, and of the statistics that they share."""
-        return {type(part).__module__: source_digest(type(part)) for part in self._parts()} | online.source_digests()
+        """Which version of each part's file this protocol ran with, of its bases, and of the statistics they share."""
+        kinds = [kind for part in self._parts() for kind in type(part).__mro__ if issubclass(kind, Part)]
+        return {kind.__module__: source_digest(kind) for kind in kinds} | online.source_digests()
 
     def notes(self, rate_hz: float) -> list[str]:
         """What a user should know of the features at this rate."""

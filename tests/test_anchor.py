@@ -12,8 +12,10 @@ from sessions import command
 from study_sessions import PHOTOMETRY, RATE_HZ, animal_readings, csv_file, noise_readings, protocol, session
 
 from closedloop import anchor as anchors
-from closedloop.analysis.activity import Course, How, Trace, activity, course, poisson, trace, typical
+from closedloop.analysis.activity import How, Trace, activity, trace
 from closedloop.analysis.anchoring import level, make
+from closedloop.analysis.estimates import poisson, typical
+from closedloop.analysis.level_course import Course, course
 from closedloop.anchor import Anchor
 from closedloop.errors import ConfigError
 from closedloop.features.ratio import Ratio

@@ -95,6 +95,7 @@ def test_the_digests_are_of_all_parts_however_deep(tmp_path: Path) -> None:
     digests = protocol.part_digests()
     assert {
         "closedloop.detectors.all",
+        "closedloop.detectors.votes",
         "closedloop.detectors.difference",
         "closedloop.features.despike",
         "closedloop.online.windows",

@@ -13,8 +13,9 @@ from sessions import command
 from study_sessions import PHOTOMETRY, animal_readings, csv_file, protocol, session
 
 from closedloop.analysis import anchoring
-from closedloop.analysis.activity import Activity, Course, How, trace
+from closedloop.analysis.activity import Activity, How, trace
 from closedloop.analysis.anchoring import make
+from closedloop.analysis.level_course import Course
 from closedloop.analysis.study import figure, reference, table, verdict
 from closedloop.analysis.study.table import ALL, Asked, Report, Row
 from closedloop.analysis.study.verdict import REFUSED, TOLD

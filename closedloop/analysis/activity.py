@@ -3,7 +3,7 @@
 A recording is run through a chain of features as the loop runs it. What is left out: warm-up, readings under a veto,
 and our own light with its recovery. What is left gives three numbers, each by itself (SCIENCE 1.7):
 
-    level   mean of ln((F470 - D470) / (F405 - D405)), D being what the cord gives in the dark
+    level   mean of ln((F470 - D470) / (F405 - D405)), D being what the cord gives in the dark (`level_course`)
     rate    events a minute: the chain's number rises through a fixed size
     gain    median height of those events
 """
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
-from scipy import stats
 
 from closedloop import formats
+from closedloop.analysis.estimates import Bools, Estimate, Floats, poisson, typical
+from closedloop.analysis.level_course import Course, course_of, has_structure
 from closedloop.anchor import Photometry, photometry_of
 from closedloop.detectors.threshold import Threshold
 from closedloop.errors import ConfigError, RecordingError
@@ -31,61 +31,14 @@ from closedloop.model import FROM_FILE, OneOf
 from closedloop.online.events import events_in
 from closedloop.policies.sham import Sham
 from closedloop.protocol import Protocol, needs_control
-from closedloop.readings import FLAG_LIGHT, FLAG_NO_CONTROL, Readings, Stream, scale_of
+from closedloop.readings import FLAG_LIGHT, Readings, Stream
 from closedloop.recording import Recording
 
 ROBUST = 1.4826  # MAD to SD, for a normal distribution
-_CONFIDENCE = 0.95
-_WHITE = 0.7  # von Neumann ratio below which half-second means have structure, as in quality.py
-_LEAST_FILLED = 0.5  # part of a second that must be clean for its mean to count
-_LEAST_PEAKS = 5
 _MOST_CUT = 0.1  # part of the events whose end was not seen, above which the others are too small a choice
 
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 Chain = tuple[Feature, ...]
 _CHAIN: TypeAdapter[Chain] = TypeAdapter(tuple[Annotated[Feature, OneOf("closedloop.features")], ...])
-
-
-class Estimate(NamedTuple):
-    """A number with its 95 % interval, and how many independent things it is made of."""
-
-    value: float
-    low: float
-    high: float
-    n: float
-
-
-@dataclass(frozen=True)
-class Course:
-    """The level of one recording.
-
-    Attributes:
-        mean: of the one-second means, in ln units.
-        within: SD of those about the recording's slow course, a parabola.
-        correlation_s: their correlation time: half a second if each is independent of the last.
-        seconds: how many there are.
-    """
-
-    mean: float
-    within: float
-    correlation_s: float
-    seconds: int
-
-    @property
-    def independent(self) -> float:
-        """n_eff = T / (2 tau) (SCIENCE 1.7)."""
-        return max(1.0, self.seconds / (2 * self.correlation_s))
-
-    @property
-    def error(self) -> float:
-        """Standard error of the mean within the recording."""
-        return self.within / float(np.sqrt(self.independent))
-
-    def estimate(self) -> Estimate:
-        """The mean with the interval of the recording's own scatter; of what differs between days it is silent."""
-        half = students(self.independent - 1) * self.error
-        return Estimate(self.mean, self.mean - half, self.mean + half, self.independent)
 
 
 @dataclass(frozen=True)
@@ -218,8 +171,8 @@ def trace(path: Path, how: How) -> Trace:
         warm_up_s=warm_up_s,
         values=steps["feature"].copy(),
         clean=clean,
-        course=_course(stream, clean, photometry),
-        present=_has_structure(stream.readings, clean, stream.rate_hz),
+        course=course_of(stream, clean, photometry),
+        present=has_structure(stream.readings, clean, stream.rate_hz),
     )
 
 
@@ -227,32 +180,6 @@ def activity(traced: Trace, size: float, release: float) -> Activity:
     """Events of a trace; `size` and `release` are those of the chain's number, as in online/events.py."""
     onsets, peaks = events_in(traced.values, traced.clean, traced.rate_hz, size, release)
     return Activity(len(onsets), traced.minutes, peaks[np.isfinite(peaks)])
-
-
-def poisson(count: int, minutes: float) -> Estimate:
-    """Events a minute with the exact interval of a Poisson count (Garwood 1936, Biometrika 28:437)."""
-    if not minutes > 0:
-        return Estimate(np.nan, np.nan, np.nan, 0)
-    tail = (1 - _CONFIDENCE) / 2
-    low = float(stats.chi2.ppf(tail, 2 * count)) / 2 if count else 0.0
-    high = float(stats.chi2.ppf(1 - tail, 2 * count + 2)) / 2
-    return Estimate(count / minutes, low / minutes, high / minutes, count)
-
-
-def typical(peaks: Floats) -> Estimate | None:
-    """Geometric mean of heights, the median of a log-normal distribution, with its t interval; None of under five."""
-    if len(peaks) < _LEAST_PEAKS:
-        return None
-    logs = np.log(peaks)
-    half = students(len(logs) - 1) * float(np.std(logs, ddof=1)) / np.sqrt(len(logs))
-    middle = float(np.mean(logs))
-    low, value, high = (float(np.exp(x)) for x in (middle - half, middle, middle + half))
-    return Estimate(value, low, high, len(logs))
-
-
-def students(freedom: float) -> float:
-    """Student's t of the two-sided 95 % interval; no fewer than one degree of freedom is believed."""
-    return float(stats.t.ppf(1 - (1 - _CONFIDENCE) / 2, max(1.0, freedom)))
 
 
 def chain_from(parts: tuple[dict[str, Any], ...]) -> Chain:
@@ -322,74 +249,3 @@ def digest_of(readings: Readings) -> str:
     for name in readings.dtype.names or ():
         sha.update(np.ascontiguousarray(readings[name]).tobytes())
     return sha.hexdigest()
-
-
-def _light(readings: Readings, channel: str) -> Floats:
-    """LED on less LED off, in counts."""
-    light: Floats = readings[f"{channel}_lit"].astype(np.float64) - readings[f"{channel}_dark"]
-    return light
-
-
-def _course(stream: Stream, clean: Bools, photometry: Photometry | None) -> Course | None:
-    readings, scale = stream.readings, scale_of(stream.nano_units)
-    if len(readings) == 0 or readings["flags"][0] & FLAG_NO_CONTROL:
-        return None
-    signal_dark, control_dark = (photometry.signal_dark, photometry.control_dark) if photometry else (0.0, 0.0)
-    signal = _light(readings, "signal") * scale - signal_dark
-    control = _light(readings, "control") * scale - control_dark
-    known = clean & (signal > 0) & (control > 0)
-    ratio = np.log(signal[known] / control[known])
-    at, means = _means(readings["ticks"][known] / 1e6, ratio, stream.rate_hz)
-    return course(at, means) if len(means) > 3 else None
-
-
-def _means(seconds: Floats, values: Floats, rate_hz: float) -> tuple[npt.NDArray[np.int64], Floats]:
-    """Means of whole seconds, of those that are filled at least by half."""
-    whole = np.floor(seconds).astype(np.int64)
-    if len(whole) == 0:
-        return whole, values
-    counts = np.bincount(whole)
-    sums = np.bincount(whole, weights=values)
-    at = np.flatnonzero(counts >= max(1.0, _LEAST_FILLED * rate_hz))
-    return at, sums[at] / counts[at]
-
-
-def course(at: npt.NDArray[np.int64], means: Floats) -> Course:
-    """Mean, scatter and correlation time of one-second means; what is missing between them is left out.
-
-    Args:
-        at: the second of each, rising.
-        means: in ln units.
-    """
-    time = (at - at[0]) / max(1, at[-1] - at[0])
-    rest = means - np.polyval(np.polyfit(time, means, 2), time)
-    within = float(np.sqrt(np.sum(rest**2) / (len(rest) - 3)))
-    return Course(float(np.mean(means)), within, _correlation_s(at, rest), len(means))
-
-
-def _correlation_s(at: npt.NDArray[np.int64], rest: Floats) -> float:
-    """Half a second and the sum of the autocorrelations, up to the first that is not positive.
-
-    So that n_eff = T / (2 tau) counts every second of white noise, and one second in 2 tau of what is slower.
-    """
-    laid = np.full(at[-1] - at[0] + 1, np.nan)
-    laid[at - at[0]] = rest
-    variance = float(np.mean(rest**2))
-    total = 0.5
-    for lag in range(1, len(laid) // 4):
-        pairs = laid[lag:] * laid[:-lag]
-        pairs = pairs[np.isfinite(pairs)]
-        correlation = float(np.mean(pairs)) / variance if len(pairs) > 2 and variance > 0 else 0.0
-        if not correlation > 0:
-            break
-        total += correlation
-    return total
-
-
-def _has_structure(readings: Readings, clean: Bools, rate_hz: float) -> bool:
-    """Whether half-second means of the signal are more than white noise; von Neumann's ratio is 1 for that."""
-    block = max(1, round(rate_hz / 2))
-    kept = _light(readings, "signal")[clean]
-    means = kept[: len(kept) // block * block].reshape(-1, block).mean(axis=1)
-    spread = 2 * float(np.sum((means - means.mean()) ** 2)) if len(means) > 1 else 0.0
-    return spread > 0 and float(np.sum(np.diff(means) ** 2)) < _WHITE * spread

@@ -18,7 +18,9 @@ from statistics import fmean
 
 import numpy as np
 
-from closedloop.analysis.activity import Activity, Course, Floats, Trace, activity, students, typical
+from closedloop.analysis.activity import Activity, Trace, activity
+from closedloop.analysis.estimates import Floats, students, typical
+from closedloop.analysis.level_course import Course
 from closedloop.anchor import LEAST_SESSIONS, MOST_BUSY, Anchor, Events, Level, Noise, Photometry, Session
 from closedloop.errors import ConfigError
 from closedloop.online import autoregressive

@@ -11,7 +11,8 @@ from closedloop.commands import show
 from closedloop.errors import ConfigError
 
 if TYPE_CHECKING:
-    from closedloop.analysis.activity import Activity, Estimate, Trace
+    from closedloop.analysis.activity import Activity, Trace
+    from closedloop.analysis.estimates import Estimate
     from closedloop.anchor import Anchor, Photometry
 
 _NEEDED = ("sensor", "fibre", "signal_power")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from math import exp, log
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from closedloop.anchor import Anchor
-from closedloop.detectors import Detector
+from closedloop.detectors.on_events import RELEASE, Usual, _EventSum, usual_rate
 from closedloop.model import Fraction, Rate, kernel
 from closedloop.online import events, heights
 from closedloop.online.run_length import gauss_threshold
 
-_RELEASE = 0.5  # of a threshold that was computed
 _CLIP = 2.0  # SD: what a single height can say, so that one artefact is no more than one large event
 _SPARE_EVENTS = 2  # the sum is capped at what so many typical events of the raised state add above the threshold
 
@@ -72,7 +71,7 @@ def _gain(memory: Any, p: Any) -> float:
     return heights.gain(memory.heights, p.recent, memory.mean if p.learns > 0 else p.mean)
 
 
-class EventGain(Detector):
+class EventGain(_EventSum):
     """CUSUM of log-normal event heights: S = max(0, S + (d / s2) (ln h - m - d / 2)), d = ln(times).
 
     Its score is S in nats; m and s are mean and SD of ln h of this animal's events: the anchor's, given, or learned
@@ -86,12 +85,6 @@ class EventGain(Detector):
     """
 
     kind: Literal["gain"] = "gain"
-    event: Fraction | None = Field(
-        None, gt=0, description="An event begins where the number rises through this; left out: the anchor's."
-    )
-    event_release: Fraction | None = Field(
-        None, description="... and is over below this; left out: the anchor's, or half of a given event."
-    )
     reference: Fraction | None = Field(
         None, gt=0, description="Geometric mean of the heights when calm; left out: the anchor's."
     )
@@ -103,13 +96,15 @@ class EventGain(Detector):
         None, gt=0, description="Events a minute when calm, for false_alarms; left out: the anchor's."
     )
     times: float = Field(1.5, gt=1, le=20, description="Smallest factor of the heights worth acting on.")
-    false_alarms: Rate | None = Field(
-        None, gt=0, description="So many false alarms are wanted: threshold and release are computed from it."
-    )
     recent: int = Field(
         10, ge=2, le=heights.MOST, description="Events of which the gain that is shown is the geometric mean."
     )
 
+    usual: ClassVar[Usual] = Usual(
+        fields=("reference", "spread"),
+        name="spread",
+        twice="reference and spread are learned from baseline; give either those two or baseline",
+    )
     memory_type: ClassVar[np.dtype[Any]] = np.dtype(
         [("seen", "i8"), ("learned", "i8"), ("events", events.EVENT_MEMORY), ("heights", heights.HEIGHT_MEMORY)]
         + [(name, "f8") for name in ("sum", "mean", "squares", "sd")],
@@ -120,79 +115,47 @@ class EventGain(Detector):
         + [(name, "f8") for name in ("mean", "sd", "shift", "clip", "highest")],
         align=True,
     )
-    score_unit: ClassVar[str] = "nats"  # of the score
     score: ClassVar[Any] = staticmethod(_score)
     follow: ClassVar[Any] = staticmethod(_follow)
     resume: ClassVar[Any] = staticmethod(_resume)
     shown: ClassVar[dict[str, Any]] = {"gain": _gain}
 
-    @model_validator(mode="after")
-    def _one_reference(self) -> Self:
-        if self.baseline is not None and (self.reference is not None or self.spread is not None):
-            raise ValueError("reference and spread are learned from baseline; give either those two or baseline")
-        if self.baseline is not None and self.false_alarms is not None:
-            raise ValueError(
-                "a threshold can be computed for a known spread only; give reference and spread or an anchor and "
-                "leave baseline out, or give a threshold and leave false_alarms out"
-            )
-        if self.event is not None and self.event_release is not None and self.event_release > self.event:
-            raise ValueError("event_release must not lie above event; lower event_release")
-        self.bounds()
-        return self
-
     @property
-    def keeps_its_start(self) -> bool:
-        """Where what is usual is learned from `baseline`."""
-        return self.baseline is not None
+    def _heights_open(self) -> bool:
+        return self.baseline is None and (self.reference is None or self.spread is None)
 
     @property
     def needs_anchor(self) -> bool:
         """Whether the size of an event or the heights to compare with are left open."""
-        heights_open = self.baseline is None and (self.reference is None or self.spread is None)
-        return self.event is None or heights_open or (self.false_alarms is not None and self.base_rate is None)
+        alarms_open = self.false_alarms is not None and self.base_rate is None
+        return self.event is None or self._heights_open or alarms_open
 
-    def anchored(self, anchor: Anchor) -> Self:
-        """Size, height and rate of events are the animal's, where they are left open."""
+    def usual_of(self, anchor: Anchor) -> dict[str, Any]:
+        """Height and rate of the animal's events, where they are left open.
+
+        Raises:
+            ValueError: the anchor holds no events.
+        """
         said: dict[str, Any] = {}
         known = anchor.events
-        if self.event is None:
-            said = {"event": known.size, "event_release": known.release}
-        if self.baseline is None and (self.reference is None or self.spread is None):
+        if self._heights_open:
             if known.log_mean is None or not known.log_sd:
                 raise ValueError("gain: the anchor holds no events to compare heights with; leave gain out")
             said["reference"] = exp(known.log_mean) if self.reference is None else self.reference
             said["spread"] = known.log_sd if self.spread is None else self.spread
         if self.base_rate is None:
-            minutes = sum(session.minutes for session in anchor.sessions)
-            said["base_rate"] = events.usual_rate(known.rate, minutes)
-        made = self.model_copy(update=said)
-        made.bounds()
-        return made
+            said["base_rate"] = usual_rate(anchor)
+        return said
 
-    def notes(self, rate_hz: float) -> list[str]:
-        """The threshold that was computed, or how well heights that are learned can be known."""
-        del rate_hz
-        if self.false_alarms is not None and not self.needs_anchor:
-            nats, release = self.bounds()
-            bounds = f"threshold {nats:.2f} and release {release:.2f}"
-            return [f"gain: {bounds}, for false alarms at {60 * self.false_alarms:g} /h"]
-        if self.baseline is None:
-            return []
-        percent = 100 * 0.5 / self.baseline**0.5
-        said = f"gain: heights learned from {self.baseline} events are wrong by some {percent:.0f} % if their "
-        return [said + "logarithm has an SD of 0.5, and false alarms with them; an anchor knows them better"]
-
-    def highest(self, rate_hz: float) -> float:
-        """The cap of the sum, in nats: two typical events above the threshold that the session begins with."""
-        del rate_hz
-        return self.bounds()[0] + self._spare()
+    def how_well_known(self, baseline: float) -> str:
+        """The mean of n logarithms is wrong by about their SD / sqrt(n)."""
+        said = f"heights learned from {baseline} events are wrong by some {100 * 0.5 / baseline**0.5:.0f} % if their "
+        return said + "logarithm has an SD of 0.5, and false alarms with them; an anchor knows them better"
 
     def parameters(self, rate_hz: float) -> Any:
         """One record: what an event is, and what heights are compared with."""
-        size = np.inf if self.event is None else self.event
-        release = size / 2 if self.event_release is None else self.event_release
         record = np.zeros(1, self.parameter_type)
-        record["events"] = events.event_parameters(rate_hz, size, release)
+        record["events"] = self.event_parameters(rate_hz)
         record["learns"], record["recent"] = self.baseline or 0, self.recent
         record["mean"] = np.nan if self.reference is None else log(self.reference)
         record["sd"] = np.nan if self.spread is None else self.spread
@@ -200,27 +163,16 @@ class EventGain(Detector):
         record["highest"] = self.highest(rate_hz)
         return record
 
-    def crossing(self, rate_hz: float) -> Any:
-        """Threshold and release as computed from the wanted false alarms, if they are."""
-        record = super().crossing(rate_hz)
-        record["threshold"], record["release"] = self.bounds()
-        return record
-
-    def _spare(self) -> float:
-        """Nats above the threshold at which the sum is capped."""
+    def spare(self) -> float:
+        """Nats of two typical events of the raised state."""
         return _SPARE_EVENTS * (log(self.times) / (self.spread or 0.5)) ** 2 / 2
 
-    def bounds(self) -> tuple[float, float]:
-        """Threshold and release in force, in nats.
+    def computed_threshold(self, alarms: float) -> float | None:
+        """Threshold, in nats, for so many false alarms an event; None while the spread is unknown.
 
         Raises:
-            ValueError: the wanted rate of false alarms can't be had.
+            ValueError: it can't be had.
         """
-        if self.false_alarms is None or self.base_rate is None or self.spread is None:
-            return self.threshold, self.release
-        alarms = self.false_alarms / self.base_rate
-        try:
-            nats = gauss_threshold(log(self.times) / self.spread, _CLIP, alarms, _RELEASE, self._spare())
-        except ValueError as error:
-            raise ValueError(f"false_alarms: {error} at {self.base_rate:g} events a minute") from error
-        return nats, _RELEASE * nats
+        if self.spread is None:
+            return None
+        return gauss_threshold(log(self.times) / self.spread, _CLIP, alarms, RELEASE, self.spare())

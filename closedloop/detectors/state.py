@@ -13,124 +13,10 @@ from closedloop import anchor as anchors
 from closedloop import chain
 from closedloop.anchor import Anchor
 from closedloop.chain import Chain, Shown
-from closedloop.detectors import Detector, Kernels, OwnFeature
+from closedloop.detectors import Kernels, OwnFeature
+from closedloop.detectors.on_events import _OnEvents, usual_onset_rate
 from closedloop.model import Fraction, Model, Rate, Seconds, kernel, kinds
-from closedloop.online import events, heights
-
-_RATE, _GAIN = 1, 2  # what events may show of a hyperactive state: either, or both
-_SETS = 4
-_BINS = 60  # of the window of the level
-_CLIP = 2.0  # SD: what a single height can say
-_MOST = 30.0  # nats: what a level can say
-_RECENT = 10  # heights of which the gain that is shown is the geometric mean
-_SHOWN_S = 120.0  # trailing (exponential) window of the rate that is shown
-_KNOWN = 0.5  # of its weight must have been seen
-
-
-@kernel
-def _rate_factor(memory: Any, p: Any, value: float) -> float:
-    """Likelihood of what this value says about the rate: raised against not (SCIENCE 5.1, Poisson)."""
-    factor = p.quiet if events.ready(memory.events, p.events) else 1.0
-    return factor * p.times if events.begins(memory.events, p.events, value) else factor
-
-
-@kernel
-def _gain_factor(memory: Any, p: Any, value: float) -> float:
-    """The same of the height of an event that ends with this value."""
-    if not events.ends(memory.events, p.events, value):
-        return 1.0
-    return np.exp(heights.evidence(events.height(memory.events), p.log_mean, p.log_sd, p.grown, _CLIP))  # type: ignore[no-any-return]
-
-
-@kernel
-def _level_factor(memory: Any, p: Any) -> float:
-    """The same of the mean level of the window: a Gaussian shifted by `shift`."""
-    said = p.shift / p.variance * (memory.level - p.level_mean - p.shift / 2)
-    return np.exp(min(max(said, -_MOST), _MOST))  # type: ignore[no-any-return]
-
-
-@kernel
-def _stays(memory: Any, p: Any) -> float:
-    """Probability of calm after one reading's time, in units of what it was before."""
-    total = 0.0
-    for at in range(1, _SETS):
-        total += memory.odds[at]
-    return 1.0 - p.rises + p.calms * total  # type: ignore[no-any-return]
-
-
-@kernel
-def _odds(memory: Any, p: Any, at: int, stays: float, rate: float, gain: float) -> float:
-    """Odds of one set against calm, one reading on."""
-    odds = (memory.odds[at] * (1.0 - p.calms) + p.enters[at]) / stays
-    if at & _RATE:
-        odds *= rate
-    if at & _GAIN:
-        odds *= gain
-    return odds  # type: ignore[no-any-return]
-
-
-@kernel
-def _score(memory: Any, p: Any, value: float) -> float:
-    if np.isnan(value) or memory.seen == 0 or (p.bin > 0 and memory.bins < _BINS):
-        return np.nan
-    stays, rate, gain = _stays(memory, p), _rate_factor(memory, p, value), _gain_factor(memory, p, value)
-    total = 0.0
-    for at in range(1, _SETS):
-        total += _odds(memory, p, at, stays, rate, gain)
-    if p.bin > 0:
-        total += (1.0 + total) * p.rises / p.calms * _level_factor(memory, p)  # calm is calm in both
-    return total / (1.0 + total)
-
-
-@kernel
-def _follow_level(memory: Any, p: Any) -> None:
-    """Means of one bin after the other, and the mean of them all."""
-    if p.bin == 0 or np.isnan(memory.input):
-        return
-    memory.bin_sum += memory.input
-    memory.bin_count += 1
-    if memory.bin_count < p.bin:
-        return
-    memory.ring[memory.bins % _BINS] = memory.bin_sum / memory.bin_count
-    memory.bin_sum, memory.bin_count = 0.0, 0
-    memory.bins += 1
-    if memory.bins == 2 * _BINS:
-        memory.bins = _BINS  # as full as before; the count must not grow for ever
-    memory.level = np.mean(memory.ring)
-
-
-@kernel
-def _follow(memory: Any, p: Any, value: float) -> None:
-    stays, rate, gain = _stays(memory, p), _rate_factor(memory, p, value), _gain_factor(memory, p, value)
-    for at in range(1, _SETS):
-        memory.odds[at] = _odds(memory, p, at, stays, rate, gain)
-    what = events.follow(memory.events, p.events, value)
-    if what & events.OVER:
-        heights.add(memory.heights, _RECENT, memory.events.height)
-    memory.weight += p.alpha * (1.0 - memory.weight)
-    memory.recent += p.alpha * ((what & events.ONSET) - memory.recent)
-    memory.seen = 1
-    _follow_level(memory, p)
-
-
-@kernel
-def _resume(memory: Any, p: Any) -> None:
-    events.resume(memory.events, p.events)  # the level's window holds clean readings alone, and is slow: it stays
-
-
-@kernel
-def _show_level(memory: Any, p: Any) -> float:
-    return np.expm1(memory.level - p.level_mean) if memory.bins >= _BINS else np.nan
-
-
-@kernel
-def _show_rate(memory: Any, p: Any) -> float:
-    return memory.recent / memory.weight * p.a_minute if memory.weight >= _KNOWN else np.nan
-
-
-@kernel
-def _show_gain(memory: Any, p: Any) -> float:
-    return heights.gain(memory.heights, _RECENT, p.log_mean)
+from closedloop.online import two_state
 
 
 @lru_cache(maxsize=64)
@@ -144,16 +30,16 @@ def _with_level(own: Chain, shown: Shown) -> Kernels:
 
     @kernel
     def score(memory: Any, p: Any, value: float) -> float:
-        return _score(memory.inner, p.inner, value)
+        return two_state.score(memory.inner, p.inner, value)
 
     @kernel
     def follow(memory: Any, p: Any, value: float) -> None:
-        _follow(memory.inner, p.inner, value)
+        two_state.follow(memory.inner, p.inner, value)
 
     @kernel
     def resume(memory: Any, p: Any) -> None:
         resume_chain(memory.chain, p.chain)
-        _resume(memory.inner, p.inner)
+        two_state.resume(memory.inner, p.inner)
 
     within = tuple((name, chain.within("inner", of)) for name, of in shown)
     return Kernels(score, State.learn, follow, resume, prepare, within)
@@ -203,7 +89,7 @@ class GainEvidence(Model):
     spread: float | None = Field(None, gt=0, le=3, description="SD of their natural logarithm; left out: the anchor's.")
 
 
-class State(Detector):
+class State(_OnEvents):
     """Two-state Bayes filter (SCIENCE 5.1, 5.4): calm, or hyperactive in level, rate or gain, or in several.
 
     p' = p (1 - q10) + (1 - p) q01; odds' = p' / (1 - p') L, with q01 and q10 of one reading from the mean dwell times.
@@ -229,36 +115,18 @@ class State(Detector):
     gain: GainEvidence | None = Field(default=GainEvidence(), description="Evidence of their heights; null: none.")
     calm: Seconds = Field(1200.0, gt=0, description="How long the animal stays calm, on average.")
     hyperactive: Seconds = Field(600.0, gt=0, description="How long it stays hyperactive, on average.")
-    event: Fraction | None = Field(
-        None, gt=0, description="An event begins where the number rises through this; left out: the anchor's."
-    )
-    event_release: Fraction | None = Field(
-        None, description="... and is over below this; left out: the anchor's, or half of a given event."
-    )
-
-    memory_type: ClassVar[np.dtype[Any]] = np.dtype(
-        [("seen", "i8"), ("bins", "i8"), ("bin_count", "i8"), ("events", events.EVENT_MEMORY)]
-        + [("heights", heights.HEIGHT_MEMORY), ("odds", "f8", (_SETS,)), ("ring", "f8", (_BINS,))]
-        + [(name, "f8") for name in ("input", "bin_sum", "level", "weight", "recent")],
-        align=True,
-    )
-    parameter_type: ClassVar[np.dtype[Any]] = np.dtype(
-        [("bin", "i8"), ("events", events.EVENT_PARAMETERS), ("enters", "f8", (_SETS,))]
-        + [(n, "f8") for n in ("rises", "calms", "times", "quiet", "log_mean", "log_sd", "grown")]
-        + [(n, "f8") for n in ("level_mean", "shift", "variance", "alpha", "a_minute")],
-        align=True,
-    )
+    memory_type: ClassVar[np.dtype[Any]] = two_state.STATE_MEMORY
+    parameter_type: ClassVar[np.dtype[Any]] = two_state.STATE_PARAMETERS
     score_unit: ClassVar[str] = "probability"  # of the score
-    score: ClassVar[Any] = staticmethod(_score)
-    follow: ClassVar[Any] = staticmethod(_follow)
-    resume: ClassVar[Any] = staticmethod(_resume)
+    score: ClassVar[Any] = staticmethod(two_state.score)
+    follow: ClassVar[Any] = staticmethod(two_state.follow)
+    resume: ClassVar[Any] = staticmethod(two_state.resume)
 
     @model_validator(mode="after")
     def _something_is_asked(self) -> Self:
         if self.level is None and self.rate is None and self.gain is None:
             raise ValueError("needs at least one of level, rate and gain")
-        if self.event is not None and self.event_release is not None and self.event_release > self.event:
-            raise ValueError("event_release must not lie above event; lower event_release")
+        self.refuse_release_above_event()
         return self
 
     @property
@@ -282,13 +150,11 @@ class State(Detector):
         Raises:
             ValueError: the level can't be told so finely, or there is nothing to compare with.
         """
-        said: dict[str, Any] = {}
-        if self.event is None:
-            said = {"event": anchor.events.size, "event_release": anchor.events.release}
+        said = self.event_of(anchor)
         if self.level is not None:
             said["level"] = _anchored_level(self.level, anchor)
         if self.rate is not None and self.rate.base_rate is None:
-            said["rate"] = self.rate.model_copy(update={"base_rate": _usual_rate(anchor)})
+            said["rate"] = self.rate.model_copy(update={"base_rate": usual_onset_rate(anchor)})
         if self.gain is not None:
             said["gain"] = _anchored_gain(self.gain, anchor.events)
         return self.model_copy(update=said)
@@ -302,14 +168,14 @@ class State(Detector):
     def kernels(self) -> Kernels:
         """With the level's chain before them, if there is one."""
         measures = (
-            ("level", self.level, _show_level),
-            ("rate", self.rate, _show_rate),
-            ("gain", self.gain, _show_gain),
+            ("level", self.level, two_state.level_shift),
+            ("rate", self.rate, two_state.shown_rate),
+            ("gain", self.gain, two_state.shown_gain),
         )
         shown = tuple((name, of) for name, measure, of in measures if measure is not None)
         if self.level is not None:
             return _with_level(chain.chain(self.level.features), shown)
-        return Kernels(_score, State.learn, _follow, _resume, shown=shown)
+        return super().kernels()._replace(shown=shown)
 
     def highest(self, rate_hz: float) -> float:
         """A probability."""
@@ -319,12 +185,11 @@ class State(Detector):
     def parameters(self, rate_hz: float) -> Any:
         """One record, with those of the level's chain if there is one."""
         record = np.zeros(1, self.parameter_type)
-        size = np.inf if self.event is None else self.event
-        release = size / 2 if self.event_release is None else self.event_release
-        record["events"] = events.event_parameters(rate_hz, size, release)
-        record["rises"], record["calms"] = _chance(self.calm, rate_hz), _chance(self.hyperactive, rate_hz)
-        record["enters"] = _equally(self._of_events()) * record["rises"]
-        record["alpha"], record["a_minute"] = min(1.0, 1 / (_SHOWN_S * rate_hz)), 60 * rate_hz
+        record["events"] = self.event_parameters(rate_hz)
+        record["rises"] = two_state.chance(self.calm, rate_hz)
+        record["calms"] = two_state.chance(self.hyperactive, rate_hz)
+        record["enters"] = two_state.equally(self._of_events()) * record["rises"]
+        record["alpha"], record["a_minute"] = min(1.0, 1 / (two_state.SHOWN_S * rate_hz)), 60 * rate_hz
         if self.rate is not None:
             record["times"] = self.rate.times
             record["quiet"] = exp(-(self.rate.times - 1) * (self.rate.base_rate or 0.0) / (60 * rate_hz))
@@ -336,7 +201,7 @@ class State(Detector):
         if self.level is None:
             return record
         level = self.level
-        record["bin"] = max(1, round(level.window * rate_hz / _BINS))
+        record["bin"] = max(1, round(level.window * rate_hz / two_state.BINS))
         record["level_mean"] = np.nan if level.mean is None else level.mean
         record["shift"] = np.nan if level.smallest is None else log1p(level.smallest)
         record["variance"] = np.nan if level.sd is None else level.sd**2
@@ -344,23 +209,7 @@ class State(Detector):
 
     def _of_events(self) -> int:
         """Which measures of events are chosen, as a set."""
-        return _RATE * (self.rate is not None) + _GAIN * (self.gain is not None)
-
-
-def _chance(dwell_s: float, rate_hz: float) -> float:
-    """Of leaving a state within one reading's time."""
-    return -expm1(-1 / (dwell_s * rate_hz))
-
-
-def _equally(measures: int) -> Any:
-    """The same weight for each set of the chosen measures but the empty one; they add up to 1, or 0."""
-    weights = np.array([float(at > 0 and at & ~measures == 0) for at in range(_SETS)])
-    return weights / max(1.0, weights.sum())
-
-
-def _usual_rate(anchor: Anchor) -> float:
-    minutes = sum(session.minutes for session in anchor.sessions)
-    return events.usual_rate(anchor.events.rate, minutes) / (1 - anchor.events.busy)
+        return two_state.RATE * (self.rate is not None) + two_state.GAIN * (self.gain is not None)
 
 
 def _anchored_gain(gain: GainEvidence, known: anchors.Events) -> GainEvidence:

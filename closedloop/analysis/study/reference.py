@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from closedloop.analysis.activity import Activity, Floats, Trace, students
+from closedloop.analysis.activity import Activity, Trace
+from closedloop.analysis.estimates import Floats, students
 from closedloop.anchor import Anchor
 
 

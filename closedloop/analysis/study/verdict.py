@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from closedloop.analysis.activity import Activity, Estimate, typical
+from closedloop.analysis.activity import Activity
 from closedloop.analysis.anchoring import half_width, percent
+from closedloop.analysis.estimates import Estimate, typical
 from closedloop.analysis.study.reference import Measured, Reference
 
 TOLD, NOT_TOLD, REFUSED, NONE = "told", "not told", "refused", "none"  # kinds of verdict
