@@ -42,8 +42,8 @@ def _control(memory: Any, p: Any, signal: float, control: float, learn: bool) ->
 
 class _Raw(Feature):
     kind: Literal["raw"] = "raw"
-    memory_type: ClassVar[Any] = np.dtype([("nothing", "u1")])
-    parameter_type: ClassVar[Any] = np.dtype([("nothing", "u1")])
+    memory_type: ClassVar[Any] = np.dtype([("nothing", "u1")], align=True)
+    parameter_type: ClassVar[Any] = np.dtype([("nothing", "u1")], align=True)
     value: ClassVar[Any] = staticmethod(_signal)
 
     def parameters(self, rate_hz: float) -> Any:
@@ -83,7 +83,7 @@ class _Itself(Detector):
     kind: Literal["itself"] = "itself"
     size: float | None = Field(None, description="Left to the anchor.")
     memory_type: ClassVar[Any] = np.dtype([("learnt", "i8"), ("followed", "i8")])
-    parameter_type: ClassVar[Any] = np.dtype([("nothing", "u1")])
+    parameter_type: ClassVar[Any] = np.dtype([("nothing", "u1")], align=True)
     score: ClassVar[Any] = staticmethod(_score)
     learn: ClassVar[Any] = staticmethod(_learn)
     follow: ClassVar[Any] = staticmethod(_follow)
