@@ -21,8 +21,9 @@ from scipy.signal import fftconvolve
 from closedloop import limits
 from closedloop.analysis.activity import Trace
 from closedloop.analysis.anchoring import make
+from closedloop.analysis.estimates import poisson_interval
 from closedloop.analysis.level_course import course
-from closedloop.analysis.scoring import poisson_interval, wilson
+from closedloop.analysis.scoring import wilson
 from closedloop.anchor import Anchor, Photometry
 from closedloop.detectors import Detector
 from closedloop.detectors.gain import EventGain

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from anchors import anchor
+from driven import drive
 from plans import NANO_UNITS, RATE_HZ, plan, readings
 from pydantic import ValidationError
 from scipy.signal import lfilter
@@ -16,22 +17,12 @@ from closedloop.detectors.matched_filter import MatchedFilter
 from closedloop.errors import ConfigError
 from closedloop.features.dff import Dff
 from closedloop.loop import DETECTED, PLANNED, Loop
-from closedloop.model import kernel
 from closedloop.online import autoregressive
 from closedloop.online.templates import transient
 
 LENGTHS = (4, 8, 16, 32, 64)
 COEFFICIENTS, SD = (0.6, -0.2, 0.1), 0.004
 GIVEN: dict[str, Any] = {"coefficients": COEFFICIENTS, "sd": SD, "rate": RATE_HZ}
-
-
-@kernel
-def _run(score_of: Any, follow: Any, learn: Any, memory: Any, p: Any, values: Any, learns: bool, out: Any) -> None:
-    for i in range(len(values)):
-        out[i] = score_of(memory, p, values[i])
-        follow(memory, p, values[i])
-        if learns:
-            learn(memory, p, values[i])
 
 
 class Run:
@@ -45,7 +36,7 @@ class Run:
     def __call__(self, values: np.ndarray, *, learn: bool = True) -> np.ndarray:
         out = np.zeros(len(values))
         parts = MatchedFilter.score, MatchedFilter.follow, MatchedFilter.learn
-        _run(*parts, self.memory[0], self.p[0], values, learn, out)
+        drive(*parts, self.memory[0], self.p[0], values, learn, out)
         return out
 
 

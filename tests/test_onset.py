@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from driven import drive
 from plans import NANO_UNITS, RATE_HZ, plan, readings
 from pydantic import ValidationError
 
@@ -20,20 +21,10 @@ from closedloop.analysis.injection import Transient, inject, random_onsets
 from closedloop.detectors.onset import Onset
 from closedloop.features.dff import Dff
 from closedloop.loop import DETECTED, PLANNED, Loop
-from closedloop.model import kernel
 from closedloop.online import templates
 from closedloop.online.templates import transient
 
 SD = 0.007
-
-
-@kernel
-def _run(score_of: Any, follow: Any, learn: Any, memory: Any, p: Any, values: Any, learns: bool, out: Any) -> None:
-    for i in range(len(values)):
-        out[i] = score_of(memory, p, values[i])
-        follow(memory, p, values[i])
-        if learns:
-            learn(memory, p, values[i])
 
 
 class Run:
@@ -46,7 +37,7 @@ class Run:
 
     def __call__(self, values: np.ndarray, *, learn: bool = True) -> np.ndarray:
         out = np.zeros(len(values))
-        _run(Onset.score, Onset.follow, Onset.learn, self.memory[0], self.p[0], values, learn, out)
+        drive(Onset.score, Onset.follow, Onset.learn, self.memory[0], self.p[0], values, learn, out)
         return out
 
 

@@ -11,7 +11,7 @@ from plans import NANO_UNITS, RATE_HZ, noise, plan, readings, with_events
 from scipy.stats import poisson
 
 from closedloop import formats
-from closedloop.analysis import detection, scoring
+from closedloop.analysis import detection, estimates, scoring
 from closedloop.analysis.detection import detect
 from closedloop.analysis.injection import Transient, inject, random_onsets, virtual
 from closedloop.errors import ConfigError
@@ -64,7 +64,7 @@ def test_parts_add_up_and_an_event_at_the_seam_keeps_its_detection() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 7, 240])
 def test_the_poisson_interval_is_exact(count: int) -> None:
-    low, high = scoring.poisson_interval(count)
+    low, high = estimates.poisson_interval(count)
     assert poisson.cdf(count, high) == pytest.approx(0.025)
     assert poisson.sf(count - 1, low) == pytest.approx(0.025 if count else 1.0)
 

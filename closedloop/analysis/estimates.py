@@ -24,13 +24,18 @@ class Estimate(NamedTuple):
     n: float
 
 
-def poisson(count: int, minutes: float) -> Estimate:
-    """Events a minute with the exact interval of a Poisson count (Garwood 1936, Biometrika 28:437)."""
-    if not minutes > 0:
-        return Estimate(np.nan, np.nan, np.nan, 0)
+def poisson_interval(count: int) -> tuple[float, float]:
+    """Exact 95 % interval of the mean of a Poisson count (Garwood 1936, Biometrika 28:437)."""
     tail = (1 - _CONFIDENCE) / 2
     low = float(stats.chi2.ppf(tail, 2 * count)) / 2 if count else 0.0
-    high = float(stats.chi2.ppf(1 - tail, 2 * count + 2)) / 2
+    return low, float(stats.chi2.ppf(1 - tail, 2 * count + 2)) / 2
+
+
+def poisson(count: int, minutes: float) -> Estimate:
+    """Events a minute with the exact interval of their count."""
+    if not minutes > 0:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    low, high = poisson_interval(count)
     return Estimate(count / minutes, low / minutes, high / minutes, count)
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from closedloop.analysis.outputs import writable
 from closedloop.analysis.replay import Replayed
-from closedloop.errors import ConfigError
 from closedloop.loop import VALID, Steps
 from closedloop.readings import FLAG_LIGHT, FLAG_NO_CONTROL, Readings, scale_of
 from closedloop.recording import Event, Recording
@@ -31,7 +30,7 @@ def export_session(recording: Recording, out: Path, advance: Callable[[int], Non
     rows, events = recording.rows(), recording.events()
     header = recording.header
     first = next((int(e.value or 0) for e in events if e.reason == "first_reading"), 0)
-    with _writable(out):
+    with writable(out):
         samples = _write_samples(out, rows, rows, header["nano_units"], header["input_names"], first, advance)
         return [samples, _write_events(out, events)]
 
@@ -44,19 +43,9 @@ def export_replay(replayed: Replayed, out: Path, advance: Callable[[int], None] 
     """
     stream = replayed.stream
     names = stream.input_names
-    with _writable(out):
+    with writable(out):
         samples = _write_samples(out, stream.readings, replayed.steps, stream.nano_units, names, 0, advance)
         return [samples, _write_events(out, replayed.events())]
-
-
-@contextlib.contextmanager
-def _writable(out: Path) -> Iterator[None]:
-    """The folder, made if need be; what the disk refuses is said in words."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise ConfigError(f"{out}: cannot be written ({error.strerror}); choose another folder with --out") from error
 
 
 def _write_samples(

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import chi2
+
+from closedloop.analysis.estimates import poisson_interval
 
 Ticks = npt.NDArray[np.int64]  # microseconds
 Spans = npt.NDArray[np.int64]  # of shape (n, 2): from, until; ordered and apart
@@ -247,12 +248,6 @@ def clipped(spans: Spans, start: int, end: int) -> Spans:
 def length_us(spans: Spans) -> int:
     """Microseconds in all."""
     return int(np.sum(spans[:, 1] - spans[:, 0]))
-
-
-def poisson_interval(count: int) -> tuple[float, float]:
-    """Exact 95 % interval of the mean of a Poisson count (Garwood 1936)."""
-    low = float(chi2.ppf(0.025, 2 * count)) / 2 if count else 0.0
-    return low, float(chi2.ppf(0.975, 2 * count + 2)) / 2
 
 
 def wilson(hits: int, of: int) -> tuple[float, float]:

@@ -131,13 +131,12 @@ def _uneven(name: str, labels: Sequence[Path] | None, recordings: Sequence[Path]
 
 def _writable(out: Path) -> None:
     """Found out before the work, not after it."""
+    from closedloop.analysis.outputs import writable
+
     probe = out / ".writable"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    with writable(out):
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise ConfigError(f"{out}: cannot be written ({error.strerror}); choose another folder with --out") from error
 
 
 @contextmanager

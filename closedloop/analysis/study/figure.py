@@ -6,7 +6,6 @@ differ as well as colours (those of Okabe and Ito), so that the figure survives 
 
 from __future__ import annotations
 
-import contextlib
 import csv
 from collections.abc import Iterator
 from dataclasses import astuple, fields
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from closedloop.analysis.outputs import writable
 from closedloop.analysis.study.table import ALL, MEASURES, UNITS, Animal, Report, Row
 from closedloop.analysis.study.verdict import REFUSED, TOLD
-from closedloop.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,17 +50,8 @@ def write(report: Report, out: Path) -> list[Path]:
     Raises:
         ConfigError: the folder cannot be written.
     """
-    with _writable(out):
+    with writable(out):
         return [_table(report, out / "study.csv"), *_figure(report, out)]
-
-
-@contextlib.contextmanager
-def _writable(out: Path) -> Iterator[None]:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise ConfigError(f"{out}: cannot be written ({error.strerror}); choose another folder with --out") from error
 
 
 def _table(report: Report, path: Path) -> Path:
