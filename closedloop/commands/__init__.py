@@ -54,23 +54,35 @@ def configured(options: argparse.Namespace) -> tuple[Protocol, Rig | None]:
     return protocol, rig
 
 
+def quantity_of(text: str, kind: str) -> float:
+    """A number with its unit, in the first unit of its kind, a name in `model` such as Seconds.
+
+    Raises:
+        ValueError: it is none; says why.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from closedloop import model
+
+    try:
+        value: float = TypeAdapter(getattr(model, kind)).validate_python(text)
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+    return value
+
+
 def duration_s(text: str | None) -> float | None:
     """Seconds of a --duration; None of None.
 
     Raises:
         ConfigError: it is no time, or none at all.
     """
-    from pydantic import TypeAdapter, ValidationError
-
-    from closedloop.model import Seconds
-
     if text is None:
         return None
     try:
-        seconds: float = TypeAdapter(Seconds).validate_python(text)
-    except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"--duration: {said}") from error
+        seconds = quantity_of(text, "Seconds")
+    except ValueError as error:
+        raise ConfigError(f"--duration: {error}") from error
     if not 0 < seconds < float("inf"):
         raise ConfigError(f"--duration: must be longer than nothing (got {text}); write for example 20s")
     return seconds

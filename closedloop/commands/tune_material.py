@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from closedloop.commands import quantity_of
 from closedloop.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,15 +21,10 @@ _ANIMAL_HZ = 130.0
 
 def quantity(option: str, text: str, kind: str) -> float:
     """A number above 0 with its unit, in the first unit of its kind."""
-    from pydantic import TypeAdapter, ValidationError
-
-    from closedloop import model
-
     try:
-        value: float = TypeAdapter(getattr(model, kind)).validate_python(text)
-    except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{option}: {said} (got {text})") from error
+        value = quantity_of(text, kind)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error} (got {text})") from error
     if not value > 0:
         raise ConfigError(f"{option}: must be more than nothing (got {text})")
     return value

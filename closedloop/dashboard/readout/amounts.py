@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from closedloop.watching.measured import measures
+
 UNKNOWN = "–"
-_SHOWN_UNITS = {"rate": "/min", "gain": "\u00d7"}
 
 
 def clock(seconds: float) -> str:
@@ -61,10 +62,9 @@ def shown(name: str, value: float) -> str:
     """A number that a part shows of itself, in the unit that its name has in this field."""
     if not math.isfinite(value):
         return UNKNOWN
-    if name.startswith("level"):
-        return f"{100 * value:+.1f} %"
-    unit = next((unit for start, unit in _SHOWN_UNITS.items() if name.startswith(start)), "")
-    return number(value, unit)
+    (measure,) = measures({}, [name])
+    in_unit = measure.scale * value
+    return f"{in_unit:+.1f} %" if measure.unit == "%" else number(in_unit, measure.unit)
 
 
 def whole(count: int) -> str:
