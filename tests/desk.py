@@ -100,7 +100,10 @@ class Desk:
         self.hand("type", "--delay", "5", text)
 
     def leave(self) -> None:
+        from closedloop.dashboard import app
+
         self.window.close()
+        app.leave(0)
 
 
 def clicks(desk: Desk) -> None:

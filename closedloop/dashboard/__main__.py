@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from PyQt6.QtWidgets import QApplication
@@ -154,5 +154,14 @@ def _say(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
+def _leave(code: int) -> NoReturn:
+    """End the process; past Qt's own end where there was a window."""
+    if "PyQt6.QtWidgets" in sys.modules:
+        from closedloop.dashboard import app
+
+        app.leave(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())
