@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from closedloop import wire
-from closedloop.model import Fraction, Model, Seconds, kernel
+from closedloop.model import Fraction, Kelvin, Millijoules, Model, Seconds, kernel
 from closedloop.train import Refusal, Train
 
 CEILING = wire.CEILING
@@ -28,6 +28,14 @@ class Limits(Model):
     long_duty: Fraction | None = Field(None, gt=0, le=1, description="Largest part lit of any 10 min.")
     trains_per_minute: int | None = Field(None, ge=1, description="Most trains in any 60 s.")
     level: Fraction | None = Field(None, gt=0, le=1, description="Highest level, as part of full power.")
+    trains_per_session: int | None = Field(None, ge=1, description="Then light turns to sham for the session's rest.")
+    session_on: Seconds | None = Field(None, gt=0, description="Light of a whole session; then sham.")
+    session_energy: Millijoules | None = Field(
+        None, gt=0, description="Energy of a whole session at the tip; then sham. Needs the rig's calibration."
+    )
+    heating: Kelvin | None = Field(
+        None, gt=0, le=1, description="Most modelled warming; a train beyond it is refused until it has cooled."
+    )
 
     @model_validator(mode="after")
     def _only_tighter(self) -> Self:
@@ -35,8 +43,8 @@ class Limits(Model):
             f"{name} may not exceed the board's ceiling of {_words(name)}; lower it"
             if name != "least_off"
             else f"{name} may not be below the board's least of {_words(name)}; raise it"
-            for name, value in self.model_dump(mode="python").items()
-            if value is not None and _looser(name, getattr(self, name))
+            for name in _CEILING_S
+            if getattr(self, name) is not None and _looser(name, getattr(self, name))
         ]
         if looser:
             raise ValueError("\n".join(looser))

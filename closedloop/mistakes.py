@@ -52,7 +52,10 @@ _BOUNDS = {
     "less_than": ("lt", "must be below", "give a smaller number"),
     "less_than_equal": ("le", "must be at most", "give a smaller number"),
 }
-_CROSS_FIELD = re.compile(r"(?P<field>[a-z_]+(?:\.[a-z_]+)*)(?: \((?P<got>[^)]*)\))? (?P<what>[^;]+)(?P<advice>; .*)?")
+_SHOULD = re.compile(r"^(Input|String|Tuple|List) should\b")
+_CROSS_FIELD = re.compile(
+    r"(?P<field>[a-z_]+(?:\.(?:[a-z_]+|[0-9]+))*)(?: \((?P<got>[^)]*)\))? (?P<what>[^;]+)(?P<advice>; .*)?"
+)
 
 
 def explain(
@@ -116,7 +119,7 @@ def _cross_field(line: str, model: type[Model], data: Any, at: Place) -> tuple[P
     match = _CROSS_FIELD.fullmatch(line)
     if match is None or match["field"].partition(".")[0] not in _fields(model, data, at):
         return at, line
-    at = (*at, *match["field"].split("."))
+    at = (*at, *(int(part) if part.isdecimal() else part for part in match["field"].split(".")))
     got = shown(written(data, at, match["got"] or ""))
     return at, f"{match['what']}{f' (got {got})' if got else ''}{match['advice'] or ''}"
 
@@ -127,7 +130,7 @@ def _of_pydantic(error: Any, quantity: Quantity | None, got: str) -> str:
         name, what, advice = _BOUNDS[kind]
         bound = error["ctx"][name]
         return f"{what} {quantity.text(bound) if quantity else format(bound, 'g')} (got {got}); {advice}"
-    what = _WHAT.get(kind) or error["msg"].replace("Input should", "must").replace("String should", "must")
+    what = _WHAT.get(kind) or _SHOULD.sub("must", error["msg"]).replace(" after validation", "")
     return f"{what} (got {got}); {_ADVICE.get(kind, 'see the comments in configs/')}"
 
 

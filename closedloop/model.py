@@ -20,16 +20,17 @@ from decimal import Decimal
 from difflib import get_close_matches
 from functools import lru_cache
 from types import ModuleType
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
 import numba
 import numpy as np
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from closedloop import kernel_cache
 
 FROM_FILE = {"from_file": True}  # validation context: numbers need their unit
+BLINDED = "blinded"  # the kind that stands in a blinded recording in place of the arm's policy
 PARTS_OF = "x-parts-of"  # in a model's own JSON schema: a part of this package
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*")
@@ -57,6 +58,14 @@ class Model(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, allow_inf_nan=False)
 
+    @model_validator(mode="after")
+    def _can_be_printed(self) -> Self:
+        """Texts are shown on terminals and in reports: one line each, nothing that moves a cursor or hides a word."""
+        for name, value in self.__dict__.items():
+            if isinstance(value, str) and name != "description" and not value.isprintable():
+                raise ValueError(f"{name} holds what cannot be printed, or a second line; take it out")
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class Quantity:
@@ -65,6 +74,7 @@ class Quantity:
     dimension: str
     units: dict[str, str]  # unit: how many of the first it is, as decimal text
     example: str
+    most: float = math.inf  # in the first unit; what is above can only be a slip of the pen
 
     def parse(self, text: str) -> float:
         """The value of a text with unit, in the first unit, correctly rounded.
@@ -85,7 +95,7 @@ class Quantity:
             value = float(Decimal(number) * Decimal(factor))
         except ArithmeticError:
             value = math.inf
-        if math.isinf(value):
+        if math.isinf(value) or abs(value) > self.most:
             raise ValueError(f"is too large; write for example '{self.example}'")
         return value
 
@@ -139,9 +149,12 @@ class Quantity:
 _TIME = {"s": "1", "ms": "1e-3", "us": "1e-6", "µs": "1e-6", "min": "60", "h": "3600"}
 _LENGTH_UM = {"um": "1", "µm": "1", "mm": "1000"}
 
-Seconds = Annotated[float, Quantity("time", _TIME, "500 ms")]
+_MOST_S = 1e9  # so that every time fits into microseconds of 64 bits, and sums of them
+Seconds = Annotated[float, Quantity("time", _TIME, "500 ms", _MOST_S)]
 Hertz = Annotated[float, Quantity("frequency", {"Hz": "1", "mHz": "1e-3", "kHz": "1000"}, "130 Hz")]
 Milliwatts = Annotated[float, Quantity("power", {"mW": "1", "uW": "1e-3", "µW": "1e-3", "W": "1000"}, "5 mW")]
+Millijoules = Annotated[float, Quantity("energy", {"mJ": "1", "uJ": "1e-3", "µJ": "1e-3", "J": "1000"}, "500 mJ")]
+Kelvin = Annotated[float, Quantity("warming", {"K": "1", "mK": "1e-3"}, "0.8 K")]
 Nanometres = Annotated[float, Quantity("wavelength", {"nm": "1"}, "638 nm")]
 Micrometres = Annotated[float, Quantity("length", _LENGTH_UM, "200 um")]
 Millimetres = Annotated[float, Quantity("length", {"mm": "1", "um": "1e-3", "µm": "1e-3"}, "0.5 mm")]
@@ -242,6 +255,9 @@ class OneOf:
         kind = value.get("kind")
         if kind in known:
             return known[str(kind)]
+        if kind == BLINDED:
+            said = "is kept under seal, for the session is blinded; closedloop unblind opens it"
+            raise PydanticCustomError("part", "{said}", {"said": said})
         near = get_close_matches(str(kind), known, 1)
         if kind is None:
             said = f"missing field; known in {family}: {', '.join(known)}"
@@ -257,12 +273,13 @@ class OneOf:
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Validated and written out by the part's own class, so that none of its fields is lost."""
-        return core_schema.with_info_plain_validator_function(
+        schema = core_schema.with_info_plain_validator_function(
             self._validate,
             serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda part, info: part.model_dump(mode=info.mode), info_arg=True
+                lambda part, info: None if part is None else part.model_dump(mode=info.mode), info_arg=True
             ),
         )
+        return core_schema.nullable_schema(schema) if type(None) in get_args(source) else schema
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """For editors: the package alone; `closedloop.schema` writes its parts out, once each."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from closedloop import wire
 from closedloop.anchor import Photometry
-from closedloop.limits import Limits, impossible
-from closedloop.model import Micrometres, Millimetres, Milliwatts, Model, Nanometres, OneOf
+from closedloop.artefact import Artefact, as_artefact
+from closedloop.busiest import busiest
+from closedloop.errors import ConfigError
+from closedloop.fibre import Fibre
+from closedloop.limits import Command, Limits, command, impossible
+from closedloop.model import InFile, Model, OneOf
+from closedloop.optics import MOST_KELVIN
 from closedloop.simulation import Simulation
 from closedloop.sources import Source
 from closedloop.stimulators import Stimulator
@@ -19,16 +25,7 @@ from closedloop.yaml_file import load, resolve
 
 SIMULATED = "simulated"
 _READINGS_A_LEASE = 2
-
-
-class Fibre(Model):
-    """The light's way into the tissue, and what leaves its end."""
-
-    wavelength: Nanometres = Field(ge=300, le=1100, description="Of the inhibitory light.")
-    full_power: Milliwatts = Field(gt=0, le=500, description="Measured at the fibre's tip at full level.")
-    core: Micrometres = Field(gt=0, le=2000, description="Diameter of the fibre's core.")
-    aperture: float = Field(gt=0, lt=1.3, description="Numerical aperture of the fibre.")
-    depth: Millimetres = Field(0.5, ge=0, le=10, description="From the tip to the target.")
+HEAT_SETTLES_S = 1200.0  # two long windows: the dose repeats itself by then
 
 
 class Rig(Model):
@@ -43,9 +40,12 @@ class Rig(Model):
     stimulator: Annotated[Stimulator, OneOf("closedloop.stimulators")] = Field(
         examples=["{kind: arduino, port: COM4}"], description="The device that gives light."
     )
-    light: Fibre | None = Field(None, description="Calibration; without it power and energy are unknown.")
+    light: Fibre | None = Field(None, description="The light's way; without it power and energy are unknown.")
     photometry: Photometry | None = Field(
         None, description="What the signal is measured with; a protocol with an anchor needs it."
+    )
+    artefact: Annotated[Artefact | None, BeforeValidator(as_artefact), InFile()] = Field(
+        None, description="What light does to the signal here, made by closedloop selftest --artefact."
     )
     limits: Limits | None = Field(None, description="Tighter limits than the stimulator board's own.")
     inputs: tuple[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")], ...] = Field(
@@ -56,6 +56,10 @@ class Rig(Model):
     @model_validator(mode="after")
     def _devices_fit_together(self) -> Self:
         problems = [*self._port_problems(), *self.lease_problems(self.daq.rate)]
+        if len(set(self.inputs)) < len(self.inputs):
+            problems.append("inputs have one name twice, so that a gate could mean either; give each its own")
+        if self.simulation is not None and self.simulation.arena is not None:
+            problems += self.simulation.arena.input_problems(self.inputs)
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -102,18 +106,96 @@ class Rig(Model):
         if self.light is None and train.power is not None:
             said = "the rig has no calibration to set a power by; give it a light section, or use 'level'"
             return [f"light.power: {said}"]
-        return impossible(train, self.full_power_mw, in_force)
+        if self.light is not None and (problems := self.light.power_problems(train.power, train.level)):
+            return problems
+        return impossible(train, self._straight_mw(train), in_force)
 
     @property
     def full_power_mw(self) -> float | None:
-        """At the tip at full level; None without calibration."""
-        return None if self.light is None else self.light.full_power
+        """At the tip at full level, or at the highest level of the calibration; None without calibration."""
+        return None if self.light is None else self.light.top_mw
+
+    def level_of(self, power_mw: float) -> float:
+        """The level, 0 to 1, that gives a power at the tip; above 1 where that is more than full power.
+
+        Raises:
+            ConfigError: the rig has no calibration, or the power is beyond its table.
+        """
+        if self.light is None:
+            raise ConfigError("light.power: the rig has no calibration to set a power by; give it a light section")
+        return self.light.level_of(power_mw)
+
+    def power_of(self, level: float) -> float | None:
+        """Power at the tip at a level, 0 to 1; None without calibration, or beyond its table."""
+        return None if self.light is None else self.light.power_of(level)
 
     def tip_mw(self, train: Train) -> float | None:
         """Power at the tip while a pulse of this train is on; None without calibration."""
         if self.light is None:
             return None
-        return train.power if train.power is not None else train.level * self.light.full_power
+        return train.power if train.power is not None else self.power_of(train.level)
+
+    def command(self, train: Train) -> Command:
+        """The train as the board is told it; its power becomes a level by the calibration.
+
+        Raises:
+            ConfigError: its power is beyond the calibration's table.
+        """
+        return command(train, self._straight_mw(train))
+
+    def _straight_mw(self, train: Train) -> float | None:
+        """Full power of the straight line through nothing and this train: one that has its level by the curve."""
+        if self.light is None or self.light.calibration is None or train.power is None:
+            return self.full_power_mw
+        return train.power / self.light.level_of(train.power)
+
+    @property
+    def recovery_s(self) -> float:
+        """After light, as measured on this rig; 0 where it was not."""
+        return self.artefact.recovery if self.artefact else 0.0
+
+    def artefact_problems(self) -> list[str]:
+        """Why the measured artefact is not of this rig and its light; nothing if it is, or there is none."""
+        if self.artefact is None:
+            return []
+        wavelength = self.light.wavelength if self.light else None
+        return [
+            f"artefact: of another {said}; measure it here" for said in self.artefact.mismatches(self.name, wavelength)
+        ]
+
+    def light_problems(self, today: datetime.date) -> list[str]:
+        """Why the calibration may not be used today: too old, or drifted. Nothing if it may, or there is no table.
+
+        Args:
+            today: the day of the session.
+        """
+        if self.light is None or self.light.calibration is None or self.stimulator.wired_to is None:
+            return []
+        return [f"light.calibration: {said}" for said in self.light.calibration.problems(today)]
+
+    def heat_problems(
+        self, train: Train, refractory_s: float, in_force: wire.Limits, interval_s: float = 0.0
+    ) -> list[str]:
+        """Why tissue could become too warm: trains as early as all limits let them come, by the two-pole model.
+
+        Args:
+            train: as the protocol has it.
+            refractory_s: the policy's.
+            in_force: the limits.
+            interval_s: the policy's least interval from start to start.
+        """
+        power_mw = self.tip_mw(train)
+        if power_mw is None or self.stimulator.wired_to is None:
+            return []
+        return too_warm(busiest(train, refractory_s, in_force, HEAT_SETTLES_S, interval_s).kelvin(power_mw))
+
+
+def too_warm(kelvin: float) -> list[str]:
+    """The refusal of a protocol that could come to so much modelled warming; nothing if it may."""
+    if kelvin <= MOST_KELVIN:
+        return []
+    said = f"modelled warming {kelvin:.2f} K is above {MOST_KELVIN:g} K"
+    return [f"heat: {said}; shorten light.on or lower the power"]
 
 
 def load_rig(name: str, overrides: Sequence[str] = ()) -> Rig:

@@ -1,4 +1,4 @@
-"""JSON schemas of protocol and rig files, for editors. `python -m closedloop.schema` writes them to configs/schema.
+"""JSON schemas of all kinds of YAML files, for editors. `python -m closedloop.schema` writes them to configs/schema.
 
 They help while typing; what counts is `closedloop check`, which knows the rules between fields as well.
 """
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
+from closedloop.calibration import Calibration
 from closedloop.model import (
     PARTS_OF,
     Fraction,
@@ -28,12 +29,18 @@ from closedloop.model import (
 )
 from closedloop.protocol import Protocol
 from closedloop.rig import Rig
+from closedloop.study import Study
 
 FOLDER = Path(__file__).parents[1] / "configs" / "schema"
 _TYPES = (Seconds, Hertz, Milliwatts, Nanometres, Micrometres, Millimetres, Fraction, Rate)
 _QUANTITIES: dict[str, Quantity] = {next(iter(q.units)): q for q in (get_args(kind)[1] for kind in _TYPES)}
 _FIRST_UNIT = re.compile(r"\(([^|()\[]+)[|)]")
-FILES: dict[str, type[Model]] = {"protocol.schema.json": Protocol, "rig.schema.json": Rig}
+FILES: dict[str, type[Model]] = {
+    "protocol.schema.json": Protocol,
+    "rig.schema.json": Rig,
+    "calibration.schema.json": Calibration,
+    "study.schema.json": Study,
+}
 
 
 def schema(model: type[Model]) -> dict[str, Any]:
@@ -60,6 +67,9 @@ def _plain(value: Any, shared: dict[str, Any]) -> Any:
         made["$ref"] = _any_of(package, shared)
     if isinstance(made.get("description"), str):
         made["description"] = made["description"].partition("\n\n")[0].replace("\n", " ")
+    if made.get("type") == "boolean":
+        del made["type"]
+        made["enum"] = [True, False, "yes", "no"]  # YAML 1.2, which editors go by, takes yes for text
     if isinstance(made.get("default"), float) and made.get("type") == "string":
         made["default"] = _QUANTITIES[_FIRST_UNIT.findall(made["pattern"])[-1]].text(made["default"])
     return made
@@ -94,7 +104,7 @@ def text(model: type[Model]) -> str:
 
 
 def main(folder: Path = FOLDER) -> None:
-    """Write both."""
+    """Write all of them."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, model in FILES.items():
         (folder / name).write_text(text(model), encoding="utf-8")

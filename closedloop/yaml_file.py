@@ -38,7 +38,7 @@ def load(model: type[M], path: Path | str, overrides: Sequence[str] = (), mistak
         raise ConfigError(f"{tree.name}:{tree.line((field,))}: {field}: {mistaken[field]}")
     overridden = [_override(tree, data, text) for text in overrides]
     try:
-        found = model.model_validate(data, context={**FROM_FILE, "folder": Path(path).parent})
+        found = model.model_validate(data, context={**FROM_FILE, "folder": Path(path).parent, "typed": True})
     except ValidationError as errors:
         tree.problems += explain(errors, tree, data, model, [o for o in overridden if o])
     if tree.problems:
@@ -138,5 +138,9 @@ _Dumper.add_representer(str, _text)
 
 def dump(model: Model) -> str:
     """The model as YAML text, every field written out; reads back as an equal model."""
-    fields = model.model_dump(mode="json", exclude_none=True)
-    return yaml.dump(fields, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text_of(model.model_dump(mode="json", exclude_none=True))
+
+
+def text_of(fields: Mapping[str, Any]) -> str:
+    """Plain fields as YAML text, in their order."""
+    return yaml.dump(dict(fields), Dumper=_Dumper, sort_keys=False, allow_unicode=True)

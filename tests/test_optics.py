@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -132,3 +133,46 @@ def test_pulses_in_one_step_are_the_same_as_one_by_one(
     last = warmed(warmth, power_mw, on_s)
     at_once = optics.warmed_by_pulses(Warmth(begun, begun), power_mw, on_s, on_s + off_s, count)
     assert at_once == pytest.approx(last, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("model", [optics.aravanis, optics.foutz])
+@given(part=st.floats(1e-4, 0.999), core_mm=st.floats(0.05, 1), aperture=st.floats(0.1, 0.9))
+def test_the_depth_of_a_part_is_where_the_model_has_it(
+    model: Callable[..., float], part: float, core_mm: float, aperture: float
+) -> None:
+    depth_mm = optics.depth_of_part(part, model, core_mm, aperture)
+    assert depth_mm == 20.0 or model(depth_mm, core_mm, aperture) == pytest.approx(part, rel=1e-6)
+
+
+def test_the_depth_at_which_an_irradiance_is_met_is_between_those_of_the_models() -> None:
+    near, far = optics.depth_reached(4.9, 5, 0.2, 0.37)  # Yizhar 2011: 4.9 mW/mm2 at 0.5 mm
+    assert near < 0.5 < far
+    assert (near, far) == pytest.approx((0.45, 0.52), abs=0.02)
+
+
+def test_what_is_not_even_met_at_the_tip_has_no_depth() -> None:
+    assert optics.depth_reached(1000, 5, 0.2, 0.39) == (0.0, 0.0)
+    assert optics.depth_reached(159.1, 5, 0.2, 0.39) == pytest.approx((0, 0), abs=1e-3)
+
+
+@given(st.floats(0.01, 100), st.floats(0.01, 100))
+def test_more_light_is_never_met_deeper(one: float, other: float) -> None:
+    less, more = sorted((one, other))
+    assert optics.depth_reached(more, 5, 0.2, 0.39) <= optics.depth_reached(less, 5, 0.2, 0.39)
+
+
+def test_absorption_is_that_of_the_table_and_straight_between() -> None:
+    for tissue in optics.TISSUE:
+        assert optics.absorption(tissue.nm) == pytest.approx(tissue.absorption)
+    assert optics.absorption(610) == pytest.approx((0.19 + 0.05) / 2)
+
+
+@pytest.mark.parametrize(("nm", "known"), [(405, False), (469, False), (470, True), (790, True), (791, False)])
+def test_absorption_beyond_the_table_is_unknown(nm: float, known: bool) -> None:
+    assert (optics.absorption(nm) is not None) == known
+
+
+def test_measured_plateaus_lie_below_the_bound_of_conduction_and_not_above_the_budget() -> None:
+    for distance_mm, measured in ((0.1, 0.25), (0.563, 0.116)):  # K/mW at 473 nm, Biomed. Opt. Express 7:4450
+        assert measured < optics.conducted_heating(1.0, distance_mm)
+        assert measured <= warmed(Warmth(), 1.0, 1e4).kelvin

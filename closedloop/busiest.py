@@ -50,7 +50,7 @@ class Busiest:
         return highest
 
 
-def busiest(train: Train, refractory_s: float, limits: wire.Limits, for_s: float) -> Busiest:
+def busiest(train: Train, refractory_s: float, limits: wire.Limits, for_s: float, interval_s: float = 0.0) -> Busiest:
     """Trains from 0 on, each as early as it may come; a train that may never come is given once.
 
     Args:
@@ -58,8 +58,9 @@ def busiest(train: Train, refractory_s: float, limits: wire.Limits, for_s: float
         refractory_s: from the end of one to the earliest start of the next.
         limits: those in force.
         for_s: no train begins later than this.
+        interval_s: from the start of one to the earliest start of the next.
     """
-    rest_us = max(round(refractory_s * 1e6), limits.off_us)
+    rest_us = max(round(refractory_s * 1e6), limits.off_us, round(interval_s * 1e6) - train.span_us)
     starts, ends = [0], [train.span_us]
     if train.lit_us > 1000 * min(limits.short_on_ms, limits.long_on_ms):
         return Busiest(train, (0,))

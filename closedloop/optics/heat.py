@@ -1,8 +1,4 @@
-"""How bright it is at the target and how warm it gets: pure functions of light and time. They decide nothing.
-
-These are models with large uncertainty: measured attenuation differs twofold between brain regions (9.8-20 per mm at
-453 nm), and a surface camera has seen ten times the heating that such models give (Arias-Gil et al. 2016). They serve
-to compare settings and to warn early, not to replace a power meter or an opsin-free control group.
+"""How warm it gets: pure functions of power and time. They decide nothing.
 
 Lengths are in mm, powers in mW, irradiances in mW/mm2, times in seconds, temperatures in kelvin above rest.
 """
@@ -10,12 +6,8 @@ Lengths are in mm, powers in mW, irradiances in mW/mm2, times in seconds, temper
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
-
-REFRACTIVE_INDEX = 1.36  # grey matter
-SCATTERING_ARAVANIS = 11.2  # per mm, mouse (Aravanis et al. 2007)
-SCATTERING_FOUTZ = 7.37  # per mm, at 473 nm (Foutz et al. 2012)
-ABSORPTION_FOUTZ = 0.125  # per mm, at 473 nm
 
 HEAT_CAPACITY = 3.80  # mJ per mm3 and kelvin: 1.04e-6 kg/mm3 times 3650 J/kg/K
 CONDUCTIVITY = 0.527  # mW per mm and kelvin
@@ -26,61 +18,42 @@ WARMING = 0.25  # kelvin per mW, the plateau measured 0.1 mm from a tip at 473 n
 FAST_S, SLOW_S = 0.5, 10.0  # time constants of the two poles
 
 
-def tip_irradiance(power_mw: float, core_mm: float) -> float:
-    """Irradiance at the fibre's tip, 4 P / (pi d^2), taken as even over the core."""
-    return 4 * power_mw / (math.pi * core_mm**2)
+class Tissue(NamedTuple):
+    """What tissue does to light of one wavelength.
 
-
-def aravanis(depth_mm: float, core_mm: float, aperture: float, scattering: float = SCATTERING_ARAVANIS) -> float:
-    """Irradiance at a depth as part of that at the tip, by Aravanis et al. 2007 (J. Neural Eng. 4:S143).
-
-    Scattering without absorption, times the spread of a cone: rho^2 / ((S z + 1) (z + rho)^2), where
-    rho = r sqrt((n / NA)^2 - 1).
-
-    Args:
-        depth_mm: from the tip, straight ahead.
-        core_mm: the fibre core's diameter.
-        aperture: the fibre's numerical aperture.
-        scattering: coefficient S, per mm.
+    Attributes:
+        nm: wavelength.
+        absorption: coefficient mu_a, per mm.
+        scattering: coefficient mu_s, per mm; None where the source has none.
     """
-    rho = core_mm / 2 * math.sqrt((REFRACTIVE_INDEX / aperture) ** 2 - 1)
-    return rho**2 / ((scattering * depth_mm + 1) * (depth_mm + rho) ** 2)
+
+    nm: float
+    absorption: float
+    scattering: float | None
 
 
-def foutz(
-    depth_mm: float,
-    core_mm: float,
-    aperture: float,
-    scattering: float = SCATTERING_FOUTZ,
-    absorption: float = ABSORPTION_FOUTZ,
-) -> float:
-    """Irradiance at a depth as part of that at the tip, by Foutz et al. 2012 (J. Neurophysiol. 107:3235).
+# Johansson 2010, as in the code of Stujenske et al. 2015 (repository XiaxiaXu/Toolbox_LFP_Spike).
+TISSUE = (
+    Tissue(480, 0.37, 11.0),
+    Tissue(560, 0.26, None),
+    Tissue(580, 0.19, 9.7),
+    Tissue(640, 0.05, 9.0),
+    Tissue(780, 0.02, 7.8),
+)
+_BEYOND_NM = 10.0  # so far beyond the table its end still serves: a 470 nm LED is not refused
 
-    Kubelka-Munk's transmission b / (a sinh(b S z) + b cosh(b S z)) with a = 1 + K/S and b = sqrt(a^2 - 1), times the
-    spread of a cone of light, on its axis. It becomes the model of Aravanis as absorption goes to zero.
 
-    Args:
-        depth_mm: from the tip, straight ahead.
-        core_mm: the fibre core's diameter.
-        aperture: the fibre's numerical aperture.
-        scattering: coefficient S, per mm.
-        absorption: coefficient K, per mm; above zero.
+def absorption(nm: float) -> float | None:
+    """Absorption coefficient mu_a of tissue, per mm, straight between the table's points; None beyond them.
+
+    Beyond means by more than 10 nm: blood absorbs far more at 405 nm than at 480 nm, so nothing is carried on.
     """
-    radius = core_mm / 2
-    spread = radius + depth_mm * math.tan(math.asin(aperture / REFRACTIVE_INDEX))
-    a = 1 + absorption / scattering
-    b = math.sqrt(a**2 - 1)
-    through = b * scattering * depth_mm
-    if through > 700:  # cosh would overflow, and nothing is left anyway
-        return 0.0
-    return (radius / spread) ** 2 * b / (a * math.sinh(through) + b * math.cosh(through))
-
-
-def target_irradiance(power_mw: float, core_mm: float, aperture: float, depth_mm: float) -> tuple[float, float]:
-    """Irradiance at the target by both models, the lower first: the truth need not lie between them."""
-    tip = tip_irradiance(power_mw, core_mm)
-    low, high = sorted((aravanis(depth_mm, core_mm, aperture), foutz(depth_mm, core_mm, aperture)))
-    return tip * low, tip * high
+    first, last = TISSUE[0], TISSUE[-1]
+    if not first.nm - _BEYOND_NM <= nm <= last.nm + _BEYOND_NM:
+        return None
+    within = min(max(nm, first.nm), last.nm)
+    low, high = next(pair for pair in pairwise(TISSUE) if pair[0].nm <= within <= pair[1].nm)
+    return low.absorption + (high.absorption - low.absorption) * (within - low.nm) / (high.nm - low.nm)
 
 
 def adiabatic_heating(irradiance: float, absorption: float, on_s: float) -> float:
@@ -88,7 +61,7 @@ def adiabatic_heating(irradiance: float, absorption: float, on_s: float) -> floa
 
     Args:
         irradiance: in mW/mm2.
-        absorption: coefficient mu_a, per mm; 0.05 at 640 nm, 0.37 at 480 nm (Johansson 2010).
+        absorption: coefficient mu_a, per mm, as `absorption(nm)` gives.
         on_s: how long the light is on.
     """
     return absorption * irradiance * on_s / HEAT_CAPACITY
