@@ -41,10 +41,10 @@ import psutil
 from machine import machine, percentiles, ratios, say
 
 from closedloop import framing, wire
-from closedloop.loop import STEP, VALID, WARM
 from closedloop.recording import RecordingWriter, row_dtype
 from closedloop.rig import load_rig
 from closedloop.simulation import virtual_rig
+from closedloop.steps import STEP, VALID, WARM
 
 SIZE = "1366x728"
 SWITCH_S, GUARD_S, SETTLE_S = 3.0, 0.3, 4.0

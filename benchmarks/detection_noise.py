@@ -29,12 +29,13 @@ from closedloop.detectors.cusum import Cusum, threshold_for
 from closedloop.features import Feature
 from closedloop.features.dff import Dff
 from closedloop.features.whiten import Whiten
-from closedloop.loop import DETECTED, HIGH, Loop, Plan
+from closedloop.loop import Loop, Plan
 from closedloop.model import kernel
 from closedloop.online import autoregressive
 from closedloop.policies.sham import Sham
 from closedloop.quality import Quality
 from closedloop.readings import READING, Readings
+from closedloop.steps import DETECTED, HIGH
 from closedloop.train import Train
 
 NAME = "noise"

@@ -32,12 +32,13 @@ from closedloop.detectors.state import LevelEvidence, State
 from closedloop.errors import ConfigError
 from closedloop.features.dff import Dff
 from closedloop.features.lowpass import Lowpass
-from closedloop.loop import DETECTED, HIGH, VALID, WARM, Loop, Plan
+from closedloop.loop import Loop, Plan
 from closedloop.online.events import busy_share, events_in
 from closedloop.policies.sham import Sham
 from closedloop.quality import Quality
 from closedloop.readings import READING, Readings
 from closedloop.simulation.animal import Animal, VirtualAnimal
+from closedloop.steps import DETECTED, HIGH, VALID, WARM
 from closedloop.train import Train
 
 NAME = "states"

@@ -25,12 +25,13 @@ from closedloop.features.isosbestic import Isosbestic
 from closedloop.features.lowpass import Lowpass
 from closedloop.features.whiten import Whiten
 from closedloop.limits import effective
-from closedloop.loop import DETECTED, Loop
+from closedloop.loop import Loop
 from closedloop.model import kinds
 from closedloop.policies.sham import Sham
 from closedloop.protocol import Protocol, load_protocol
 from closedloop.readings import Stream
 from closedloop.simulation.animal import Animal, VirtualAnimal
+from closedloop.steps import DETECTED
 
 NAME = "stress"
 TITLE = "false alarms, vetoes and events still found while something spoils the recording"

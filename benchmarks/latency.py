@@ -35,6 +35,7 @@ from closedloop.features.lowpass import Lowpass
 from closedloop.policies.closed_loop import ClosedLoop
 from closedloop.protocol import Protocol
 from closedloop.quality import Quality
+from closedloop.request import Request
 from closedloop.rig import Rig
 from closedloop.sources.photometry_board import PhotometryBoard
 from closedloop.stimulators.arduino import Arduino
@@ -69,7 +70,7 @@ def board(compiler: str, rate_hz: int, rounds: int, chunk_ms: int) -> Iterator[s
             process.communicate()
 
 
-def request(rate_hz: int, daq: str, stimulator: str, out: Path) -> session.Request:
+def request(rate_hz: int, daq: str, stimulator: str, out: Path) -> Request:
     """A session whose every bright reading is a detection of its own, and that takes the echo's chunks for no fault."""
     protocol = Protocol(
         version=1,
@@ -89,7 +90,7 @@ def request(rate_hz: int, daq: str, stimulator: str, out: Path) -> session.Reque
         daq=PhotometryBoard(port=daq, rate=float(rate_hz)),
         stimulator=Arduino(port=stimulator, lease=0.5),
     )
-    return session.Request(protocol=protocol, rig=rig, out=out, seed=1)
+    return Request(protocol=protocol, rig=rig, out=out, seed=1)
 
 
 def measure(compiler: str, rate_hz: int, rounds: int, chunk_ms: int) -> dict[str, Any]:

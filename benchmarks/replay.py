@@ -34,11 +34,12 @@ from closedloop.features import Feature
 from closedloop.features.dff import Dff
 from closedloop.features.isosbestic import Isosbestic
 from closedloop.features.lowpass import Lowpass
-from closedloop.loop import STEP, Loop, Plan
+from closedloop.loop import Loop, Plan
 from closedloop.model import kinds
 from closedloop.policies.closed_loop import ClosedLoop
 from closedloop.quality import Quality
 from closedloop.readings import READING, Readings, Stream
+from closedloop.steps import STEP
 from closedloop.train import Train
 
 RATE_HZ, NANO_UNITS = 130.0, 10_000

@@ -13,10 +13,11 @@ from typing import Any
 import numba
 import numpy as np
 
-from closedloop.loop import Loop, Steps
+from closedloop.loop import Loop
 from closedloop.readings import READING, Readings
 from closedloop.simulation.animal import VirtualAnimal
 from closedloop.simulation.animal_kernel import step as animal_step
+from closedloop.steps import Steps
 
 _BLOCK = 1024  # readings that an animal draws at a time
 
@@ -94,7 +95,7 @@ def together(
 def _block(animal: VirtualAnimal, loop: Loop, go: Any, state: Any, inputs: Any, rows: Readings, out: Any) -> None:
     state["at"] = 0
     left = animal._left[animal._kept :]
-    machine = (animal._memory, animal._parameters, animal._drawn, left)
+    machine = (animal._memory[0], animal._parameters, animal._drawn, left)
     while go(machine, inputs, state[0], loop._memory, loop._parameters, rows, out):
         at = int(state["at"][0])
         loop._forget(int(rows["ticks"][at]))  # as Loop.run does; the reading itself comes once more

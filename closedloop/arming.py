@@ -2,7 +2,7 @@
 
 WARMING --(first reading fit to act on)--> READY --(nobody has to be waited for)--> ARMING --(board says armed)-->
 RUNNING
-RUNNING or ARMING --(a person disarms)--> READY, which only a person leaves again
+RUNNING or ARMING --(a person disarms or pauses)--> READY, which only a person leaves again
 any state --(the session ends)--> ENDED, which nothing leaves
 """
 
@@ -61,6 +61,7 @@ class Arming:
         self._wired = wired
         self._may_arm = not by_hand
         self._asked_ns = 0
+        self._armed_when_paused = False
 
     def warm(self, now_ns: int) -> None:
         """A reading is fit to act on."""
@@ -88,10 +89,26 @@ class Arming:
     def disarm(self, now_ns: int) -> None:
         """A person disarms; no way leads from here to light but a person's `ask`."""
         self._may_arm = False
+        self._armed_when_paused = False
         if self.phase in (Phase.ARMING, Phase.RUNNING):
             self.phase = Phase.READY
             self._tell(wire.Disarm())
         self._log.note("disarmed", "disarmed by hand: dark until armed again", now_ns)
+
+    def pause(self, now_ns: int) -> None:
+        """A person pauses: dark, and armed again by nobody but a person."""
+        self._armed_when_paused = self.phase in (Phase.ARMING, Phase.RUNNING)
+        if self._armed_when_paused:
+            self.phase = Phase.READY
+            self._tell(wire.Disarm())
+        self._log.note("paused", "paused by hand: dark, and the blocks' clock stands still", now_ns)
+
+    def resume(self, now_ns: int) -> None:
+        """A person goes on, and arms again what was armed when it was paused."""
+        self._log.note("resumed", "resumed by hand", now_ns)
+        if self._armed_when_paused and self.phase is Phase.READY:
+            self._arm(now_ns)
+        self._armed_when_paused = False
 
     def is_confirmed(self, status: wire.Status, now_ns: int) -> bool:
         """Take the board's word; False if it is tripped, or does not arm though asked."""

@@ -11,26 +11,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from closedloop.loop import Loop, Steps
+from closedloop.loop import Loop
 from closedloop.readings import Readings
+from closedloop.steps import Steps
 
+PAUSED, RESUMED = "paused", "resumed"  # notes' reasons
 THRESHOLD = "threshold"  # a note's reason: value is the new threshold, text says "release 2.0"
 TEST_PULSE = "test_pulse"
 _RELEASE = "release "
 
 
 class Change(NamedTuple):
-    """One change, from the reading after `ticks` on; without bounds it is a test pulse."""
+    """One change, from the reading after `ticks` on: bounds, a pause, or (with neither) a test pulse."""
 
     ticks: int
-    bounds: tuple[float, float] | None
+    bounds: tuple[float, float] | None = None
+    paused: bool | None = None
 
     def apply(self, loop: Loop) -> None:
         """Make it."""
-        if self.bounds is None:
-            loop.ask_test_pulse()
-        else:
+        if self.bounds is not None:
             loop.set_threshold(*self.bounds)
+        elif self.paused is not None:
+            loop.pause(self.paused)
+        else:
+            loop.ask_test_pulse()
 
 
 def changes_in(events: Iterable[Any]) -> list[Change]:
@@ -40,7 +45,9 @@ def changes_in(events: Iterable[Any]) -> list[Change]:
 
 def _change(event: Any) -> Change | None:
     if event.reason == TEST_PULSE:
-        return Change(event.ticks, None)
+        return Change(event.ticks)
+    if event.reason in (PAUSED, RESUMED):
+        return Change(event.ticks, paused=event.reason == PAUSED)
     if event.reason == THRESHOLD and event.value is not None:
         return Change(event.ticks, (event.value, float((event.text or "").removeprefix(_RELEASE))))
     return None

@@ -10,6 +10,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 
 LONGEST_LINE = 4096
+DESERTED = "the program that started the engine is gone"  # a session's reason to stop that no person gave
 _LONGEST_TEXT = 1000
 
 
@@ -28,6 +29,16 @@ class Arm:
 @dataclass(frozen=True)
 class Disarm:
     """Dark, and no light until armed again; the recording goes on."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Dark, and the blocks' clock stands still; the recording goes on."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Go on where the session was paused; armed again if it was armed then."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +61,13 @@ class AddNote:
     text: str
 
 
-Order = Stop | Arm | Disarm | TestPulse | SetThreshold | AddNote
+Order = Stop | Arm | Disarm | Pause | Resume | TestPulse | SetThreshold | AddNote
 _KINDS: dict[str, type[Order]] = {
     "stop": Stop,
     "arm": Arm,
     "disarm": Disarm,
+    "pause": Pause,
+    "resume": Resume,
     "test_pulse": TestPulse,
     "threshold": SetThreshold,
     "note": AddNote,

@@ -16,13 +16,18 @@ import numpy as np
 from closedloop import control, wire
 from closedloop.arming import Arming, Phase
 from closedloop.changes import TEST_PULSE, THRESHOLD
+from closedloop.deciding import TEST
 from closedloop.deliveries import Deliveries
 from closedloop.errors import DeviceError
 from closedloop.health import HEALTH
+from closedloop.limits import Command
 from closedloop.logbook import Logbook, Recorder
-from closedloop.loop import TEST, VALID, WARM, Loop, Steps, told
+from closedloop.loop import Loop
+from closedloop.policies import FIRE
 from closedloop.readings import Readings
+from closedloop.schedule import OVER
 from closedloop.sources.photometry_board import ReadingCounter
+from closedloop.steps import VALID, WARM, Steps, told
 from closedloop.timekeeper import DAQ, STIMULATOR, Timekeeper
 from closedloop.train import Refusal
 
@@ -32,6 +37,7 @@ _HEALTH_NS = 250_000_000
 _SILENT_NS = 2_000_000_000
 _SILENT_PERIODS = 20
 _FIT = VALID | WARM
+_AT_ONCE = -1
 _REFUSALS = tuple(Refusal)  # by number; quicker than Refusal(number)
 
 
@@ -58,13 +64,14 @@ class Orders:
     """What the controller is to do; fixed for the session."""
 
     rate_hz: float
-    decisions: tuple[str, ...]  # the policy's, number 1 first
-    fire_code: int
+    decisions: tuple[str, ...]  # all that may be decided, number 1 first
     duration_us: int | None
     real_time: bool  # False when a recording is played faster than it was made
     input_names: tuple[str, ...] = ()
     by_hand: bool = False  # whether arming waits for a person
     by_board: bool = False  # whether the DAQ board detects by itself, by a threshold of its own
+    command: Command | None = None  # the session's train, for those that are planned; None where none is
+    blocks: tuple[str, ...] = ()  # the names of the session's blocks
 
 
 class Controller:
@@ -85,17 +92,18 @@ class Controller:
         self.sent_by_board: int | None = None
         self.statistics: dict[str, wire.Statistics] = {}
         self._orders = orders
-        self._lit_codes = {orders.fire_code, orders.decisions.index(TEST) + 1 if TEST in orders.decisions else 0}
+        self._lit_codes = {at for at, name in enumerate(orders.decisions, 1) if name in (FIRE, TEST)}
         self._loop = loop
         self._boards = {DAQ: daq} | ({STIMULATOR: stimulator} if stimulator else {})
         self._recorder = recorder
-        self._log = Logbook(recorder, orders.input_names)
+        self._log = Logbook(recorder, orders.input_names, orders.blocks)
         self._times = Timekeeper(tuple(self._boards), real_time=orders.real_time)
         self._now_ns = now_ns
-        wired = STIMULATOR in self._boards
-        self._arming = Arming(self._log, self._tell, wired=wired, by_hand=orders.by_hand)
+        self._wired = STIMULATOR in self._boards
+        self._arming = Arming(self._log, self._tell, wired=self._wired, by_hand=orders.by_hand)
         self._deliveries = Deliveries(self._log, self._times, self.counter)
         self._last_reading_ns: int | None = None
+        self._paused = False
         self._next_heartbeat = 0
         self._heartbeat_ns = 0
         self._heard_ns = {DAQ: 0, STIMULATOR: 0}
@@ -151,10 +159,14 @@ class Controller:
     def _carry_out(self, train: int, step: Any, ticks: int, late_ns: float, now_ns: int) -> None:
         """Send what one step wants; only then write down detection, decision, and command or refusal."""
         decision, refused = int(step["decision"]), _REFUSALS[step["refused"]]
-        fires = not refused and decision and decision in self._lit_codes
-        if fires:
+        fires = not refused and decision in self._lit_codes
+        if decision and not refused and (fires or self._wired):
             refused = self._live_refusal(late_ns)
-        sent_ns = self._fire(train) if fires and not refused else None
+        sent_ns = None
+        if fires and not refused:
+            start = self._start_of(ticks, int(step["ahead"]))
+            refused = Refusal.NO_CLOCK if start is None else refused
+            sent_ns = None if start is None else self._fire(train, start)
         for kind, reason, value in told(step, self._orders.decisions, refused):
             self._log.event(kind, now_ns, ticks, train=train, reason=reason, value=value)
         if sent_ns is not None:
@@ -168,8 +180,21 @@ class Controller:
             return Refusal.STALE
         return Refusal.NONE
 
-    def _fire(self, train: int) -> int:
-        self._tell(wire.Begin(train))
+    def _start_of(self, ticks: int, ahead_us: int) -> int | None:
+        """Tick of the stimulator at which a train begins: _AT_ONCE, or None while its clock is not known."""
+        if not ahead_us:
+            return _AT_ONCE
+        first = self.counter.first_ticks + ticks + ahead_us
+        if self._boards.get(STIMULATOR) is self._boards[DAQ]:
+            return first % (1 << 32)  # one board, one clock
+        return self._times.ticks_of(STIMULATOR, DAQ, first)
+
+    def _fire(self, train: int, start: int) -> int:
+        c = self._orders.command
+        if start != _AT_ONCE and c is not None:
+            self._tell(wire.Fire(train, c.on_us, c.period_us, c.pulses, c.level, c.ramp_off_us, 1, start))
+        else:
+            self._tell(wire.Begin(train))
         sent_ns = self._now_ns()
         self._deliveries.command(train, sent_ns)
         return sent_ns
@@ -190,6 +215,8 @@ class Controller:
             self._log.event("note", now_ns, 0, reason="first_reading", value=float(self.counter.first_ticks))
         if (steps["bits"] & _FIT == _FIT).any():
             self._arming.warm(now_ns)
+        if int(steps["block"][-1]) == OVER:
+            self.end("completed", "the last block is over")
         duration_us = self._orders.duration_us
         if duration_us is not None and readings["ticks"][-1] >= duration_us:
             self.end("completed", "the duration is over")
@@ -221,7 +248,7 @@ class Controller:
 
     # What a person asks for
 
-    def obey(self, order: control.Order, now_ns: int) -> None:
+    def obey(self, order: control.Order, now_ns: int) -> None:  # noqa: C901 - one line an order
         """Carry out an order, between two readings; what cannot be done is written down with its reason."""
         match order:
             case control.Stop(reason):
@@ -232,11 +259,31 @@ class Controller:
                 self._arming.ask(now_ns)
             case control.Disarm():
                 self._arming.disarm(now_ns)
+            case control.Pause():
+                self._pause(now_ns)
+            case control.Resume():
+                self._resume(now_ns)
             case control.TestPulse():
                 self._loop.ask_test_pulse()
                 self._log.note(TEST_PULSE, "a test pulse is asked for, by hand", now_ns)
             case control.SetThreshold(threshold, release):
                 self._set_threshold(threshold, release, now_ns)
+
+    def _pause(self, now_ns: int) -> None:
+        if self._paused:
+            self._log.note("order_refused", "pause: the session is paused already", now_ns)
+            return
+        self._paused = True
+        self._loop.pause(True)
+        self._arming.pause(now_ns)
+
+    def _resume(self, now_ns: int) -> None:
+        if not self._paused:
+            self._log.note("order_refused", "resume: the session is not paused", now_ns)
+            return
+        self._paused = False
+        self._loop.pause(False)
+        self._arming.resume(now_ns)
 
     def _set_threshold(self, threshold: float, release: float, now_ns: int) -> None:
         if self._orders.by_board:

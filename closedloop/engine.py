@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from closedloop import wire
-from closedloop.control import Order, Stop
+from closedloop.control import DESERTED, Order, Stop
 from closedloop.controller import Controller, Ending
 from closedloop.door import Door
 from closedloop.errors import ClosedLoopError, DeviceError
@@ -221,7 +221,7 @@ def _heard(control: Connection) -> str:
     try:
         return str(control.recv())
     except (EOFError, OSError):
-        return "the program that started the engine is gone"
+        return DESERTED
 
 
 class EngineProcess:

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from closedloop.loop import RESTARTED, Steps
 from closedloop.readings import FLAG_TRIGGER, Readings
+from closedloop.schedule import OVER
+from closedloop.steps import LATCHED, RESTARTED, Steps
 from closedloop.train import Refusal
 
 
@@ -41,10 +42,13 @@ class Logbook:
         ticks: of the last reading, for events that have no time of their own on the DAQ's clock.
     """
 
-    def __init__(self, recorder: Recorder, input_names: tuple[str, ...]) -> None:
+    def __init__(self, recorder: Recorder, input_names: tuple[str, ...], blocks: tuple[str, ...] = ()) -> None:
         self.ticks = 0
         self._recorder = recorder
         self._names = input_names
+        self._blocks = blocks
+        self._block = 0
+        self._latched = False
         self._veto = 0
         self._inputs: int | None = None
 
@@ -68,6 +72,10 @@ class Logbook:
         if (steps["bits"] & RESTARTED).any():
             at = int(np.flatnonzero(steps["bits"] & RESTARTED)[0])
             self.event("note", now_ns, int(readings["ticks"][at]), reason="restarted", text="warm-up begins anew")
+        if self._blocks and (steps["block"] != self._block).any():
+            self._note_blocks(readings, steps, now_ns)
+        if not self._latched and (steps["bits"] & LATCHED).any():
+            self._note_latched(readings, steps, now_ns)
         for ticks in readings["ticks"][(readings["flags"] & FLAG_TRIGGER) != 0]:
             self.event("note", now_ns, int(ticks), reason="trigger", text="the DAQ board raised its trigger line")
         self.ticks = int(readings["ticks"][-1])
@@ -79,6 +87,22 @@ class Logbook:
             self._veto = int(veto)
             reason = Refusal(veto).name.lower() if veto else "veto_over"
             self.event("note", now_ns, int(ticks), reason=reason)
+
+    def _note_blocks(self, readings: Readings, steps: Steps, now_ns: int) -> None:
+        for ticks, block in zip(readings["ticks"], steps["block"].tolist(), strict=True):
+            if block == self._block:
+                continue
+            self._block = block
+            name = "the last block is over" if block == OVER else self._blocks[block - 1]
+            self.event("note", now_ns, int(ticks), reason="block", value=float(block), text=name)
+
+    def _note_latched(self, readings: Readings, steps: Steps, now_ns: int) -> None:
+        """A limit of the session was reached: said once, at its reading."""
+        self._latched = True
+        at = int(np.flatnonzero(steps["bits"] & LATCHED)[0])
+        which = Refusal(int(steps["refused"][at])).name.lower()
+        said = f"the session's limit is reached ({which}): nothing lights from here on; decisions are only recorded"
+        self.event("note", now_ns, int(readings["ticks"][at]), reason="latched", text=said)
 
     def _note_inputs(self, readings: Readings, now_ns: int) -> None:
         for ticks, value in zip(readings["ticks"], readings["inputs"].astype(int), strict=True):

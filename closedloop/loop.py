@@ -10,84 +10,48 @@ however they were cut up. What happens to one reading, in order:
     4. score      how unusual; nan while warming up
     5. crossing   is this where hyperactivity begins? not asked under our own light
     6. learn      the detector's evidence, under the same conditions as 3; its statistics, and not during a detection
-    7. decision   what the policy wants, or a person who asked for a test pulse
-    8. limit      allowed, or the reason it is not
+    7. decision   what the block's policy wants, or a person who asked for a test pulse
+    8. limit      allowed, or the reason it is not: warm-up, pause, veto, gates, rest, dose, limits
 
-Our own light is known here from the plan (decision, length, recovery), which depends on readings alone, and from the
-stimulator's TTL copy in the reading's flags. Delivery is the stimulator's to confirm, and is recorded apart.
+Our own light is known here from the plan (decision, length, what it may be late, recovery), which depends on readings
+alone, and from the stimulator's TTL copy in the reading's flags: recovery counts from the end of whichever was last.
+Delivery is the stimulator's to confirm, and is recorded apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from closedloop import chain, detectors, limits, quality, wire
+from closedloop import allowing, chain, deciding, detectors, dose, gates, limits, quality, schedule, wire
 from closedloop.chain import Chain, Kernel, Shown, side_by_side
+from closedloop.deciding import TEST, Deciding
 from closedloop.detectors import Detector, Kernels
+from closedloop.dose import NO_LIMITS, DoseLimits
 from closedloop.features import Feature
+from closedloop.gates import Gate
 from closedloop.model import kernel
-from closedloop.policies import Policy
+from closedloop.policies import FIRE, SHAM, Policy
 from closedloop.quality import Quality
 from closedloop.readings import FLAG_LIGHT, FLAG_NO_CONTROL, READING, Readings, scale_of
+from closedloop.schedule import Block
+from closedloop.steps import (
+    DETECTED,
+    GATE_OPEN,
+    HIGH,
+    LATCHED,
+    PLANNED,
+    RESTARTED,
+    VALID,
+    WARM,
+    Steps,
+    step_type,
+)
 from closedloop.train import Refusal, Train
-
-STEP = np.dtype(
-    [
-        ("feature", "<f8"),
-        ("score", "<f8"),
-        ("threshold", "<f8"),
-        ("train", "<u4"),  # number of the detection or wanted train; 0: none here
-        ("bits", "u1"),  # VALID ... below
-        ("veto", "u1"),  # Refusal: why this reading is not fit to act on
-        ("decision", "u1"),  # number in the policy's decisions; 0: nothing wanted
-        ("refused", "u1"),  # Refusal: why what was wanted is not given
-    ],
-    align=True,
-)
-
-VALID = 1  # fit to act on: no veto, no light of ours, a score that is known
-HIGH = 2  # hyperactivity goes on
-DETECTED = 4  # ... and begins here
-PLANNED = 8  # within a train of ours or its recovery, by plan
-WARM = 32  # the protocol's warm-up is over
-RESTARTED = 16  # all that was learned was forgotten at this reading
-
-_STATE = np.dtype(
-    [
-        ("started", "i8"),
-        ("warm_from", "i8"),
-        ("frozen_until", "i8"),
-        ("resting_until", "i8"),
-        ("train", "i8"),
-        ("restarted", "i8"),
-        ("asked", "i8"),
-        ("unclean", "i8"),  # the last reading was light, its artefact, or vetoed
-    ],
-    align=True,
-)
-_SESSION = np.dtype(
-    [
-        ("scale", "f8"),
-        ("warm_up_us", "i8"),
-        ("recovery_us", "i8"),
-        ("refractory_us", "i8"),
-        ("span_us", "i8"),
-        ("test_code", "i8"),
-    ],
-    align=True,
-)
-
-TEST = "test"  # the decision of a person: its number comes after those of the policy
-
-_SHOWN = np.dtype("<f4")
-
-Steps = npt.NDArray[np.void]
 
 
 @dataclass(frozen=True)
@@ -103,60 +67,46 @@ class Plan:
     limits: wire.Limits
     warm_up_s: float
     recovery_s: float
+    blocks: tuple[Block, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    input_names: tuple[str, ...] = ()
+    dose: DoseLimits = NO_LIMITS
+    power_mw: float | None = None  # at the tip while lit
+    seed: int = 0
+    real_time: bool = True  # False where a recording is played faster: when light was delivered means nothing then
+
+    @property
+    def decisions(self) -> tuple[str, ...]:
+        """All that may be decided, number 1 first; see `deciding.decisions_of`."""
+        return deciding.decisions_of(self.policy, self.blocks)
 
 
 @kernel
-def _reason(state: Any, ledger: Any, p: Any, train: Any, ticks: int, veto: int) -> int:
-    """Refusal for a train wanted now, or 0."""
-    if ticks - state.warm_from < p.warm_up_us:
-        return Refusal.WARM_UP.value
-    if veto != 0:
-        return veto
-    if ticks < state.resting_until:
-        return Refusal.REFRACTORY.value
-    return limits.refusal(ledger, train, ticks)
-
-
-@kernel
-def _commit(state: Any, ledger: Any, p: Any, train: Any, ticks: int) -> None:
-    """A train starts at this reading, by plan."""
-    limits.spend(ledger, train, ticks)
-    state.frozen_until = ticks + p.span_us + p.recovery_us
-    state.resting_until = ticks + p.span_us + p.refractory_us
-
-
-@kernel
-def _or_asked(state: Any, p: Any, wanted: int) -> int:
-    """What the policy wants, or the test pulse that a person asked for."""
-    if state.asked == 0:
-        return wanted
-    state.asked = 0
-    return p.test_code  # type: ignore[no-any-return]
-
-
-@kernel
-def _bits(state: Any, valid: bool, high: bool, detected: bool, planned: bool, warm: bool) -> int:
-    bits = valid * VALID + high * HIGH + detected * DETECTED + planned * PLANNED + warm * WARM
-    bits += state.restarted * RESTARTED
+def _bits(state: Any, valid: bool, high: bool, detected: bool, planned: bool, warm: bool, gate: bool) -> int:
+    bits = valid * VALID + high * HIGH + detected * DETECTED + planned * PLANNED + warm * WARM + gate * GATE_OPEN
+    bits += state.restarted * RESTARTED + (state.latched != 0) * LATCHED
     state.restarted = 0
     return bits  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=256)
 def _compile(  # noqa: C901, PLR0915 - the eight steps of the path, in one place
-    features: Chain, detector: Kernels, decide: Kernel, shown: Shown
+    features: Chain, detector: Kernels, policies: Deciding, shown: Shown
 ) -> Callable[..., int]:
     """All parts as one machine-code function; the kernels are fixed, parameters and memory are not."""
     value_of, score_of, prepare = features.value, detector.score, detector.prepare
     follow, learn_from = detector.follow, detector.learn
+    decide, ahead_of, taken = policies.decide, policies.ahead, policies.taken
     resume_features, resume_detector = chain.done_by(features.resume), chain.done_by(detector.resume)
     show = _show(shown)
 
     @kernel
-    def run(memories: Any, all_parameters: Any, readings: Any, steps: Any) -> int:  # noqa: C901, PLR0915 - as above
+    def run(  # noqa: C901, PLR0912, PLR0915 - as above
+        memories: Any, all_parameters: Any, readings: Any, steps: Any
+    ) -> int:
         memory, parameters = memories[0], all_parameters[0]
-        state, crossing, ledger = memory.state, memory.crossing, memory.ledger
-        p, crossing_p = parameters.session, parameters.crossing
+        state, crossing = memory.state, memory.crossing
+        p, crossing_p, schedule_p = parameters.session, parameters.crossing, parameters.schedule
         for i in range(len(readings)):
             reading = readings[i]
             step = steps[i]
@@ -167,13 +117,23 @@ def _compile(  # noqa: C901, PLR0915 - the eight steps of the path, in one place
                 control = np.nan
             if state.started == 0:
                 state.started = 1
+                state.first = ticks
                 state.warm_from = ticks
-            own = ticks < state.frozen_until or (reading.flags & FLAG_LIGHT) != 0
+                state.began = ticks - allowing.NEVER
+            lit = (reading.flags & FLAG_LIGHT) != 0
+            if lit:
+                state.frozen_until = max(state.frozen_until, ticks + p.lit_recovery_us)
+            own = lit or ticks < state.frozen_until
             verdict = quality.verdict(
                 memory.quality, parameters.quality, ticks, reading.signal_lit, reading.flags, signal, control, own
             )
             if verdict >= quality.RESTART:
                 return i
+            block = schedule.advance(memory.schedule, schedule_p, ticks, ticks - state.first)
+            if block != state.block:
+                allowing.enter(memory, parameters, block)
+            gate = gates.look(memory.gates, parameters.gates, reading.inputs, ticks)
+            dose.cool(memory.dose, parameters.dose, ticks)
             clean = not own and verdict in (0, Refusal.NO_SIGNAL.value)
             if clean and state.unclean != 0:
                 resume_features(memory.features, parameters.features)
@@ -189,26 +149,38 @@ def _compile(  # noqa: C901, PLR0915 - the eight steps of the path, in one place
                 if not detectors.held(crossing, crossing_p, ticks):
                     learn_from(memory.detector, parameters.detector, value)
             high = crossing.high != 0
-            wanted = 0 if np.isnan(score) else decide(memory.policy, parameters.policy, detected, high, ticks)
-            wanted = _or_asked(state, p, wanted)
+            which, since = 0, memory.schedule.clock - memory.schedule.began
+            wanted = 0
+            if block != schedule.OVER:
+                which = schedule_p.policy[block]
+                wanted = decide(which, memory, parameters, detected, high, ticks, since if block else -1)
+            ahead = ahead_of(which, memory, parameters, since) if wanted != 0 else 0
+            decision = allowing.wanted_in_truth(state, p, parameters.codes.of[which, wanted])
             refused = 0
             number = 0
-            if detected or wanted != 0:
+            if detected or decision != 0:
                 state.train += 1
                 number = state.train
-                refused = _reason(state, ledger, p, parameters.train, ticks, verdict)
-            if wanted != 0 and refused == 0:
-                _commit(state, ledger, p, parameters.train, ticks)
+            if decision != 0:
+                refused = allowing.reason(memory, parameters, score, ticks, ticks + ahead, verdict)
+                refused = allowing.latch(state, p, decision, refused)
+                if refused == 0:
+                    allowing.commit(memory, parameters, ticks + ahead)
+                    if wanted != 0:
+                        taken(which, memory, parameters, wanted)
             valid = clean and verdict == 0 and not np.isnan(score)
             step.feature = value
             step.score = score
             step.threshold = crossing_p.threshold
             step.train = number
             warm = ticks - state.warm_from >= p.warm_up_us
-            step.bits = _bits(state, valid, high, detected, ticks < state.frozen_until, warm)
+            step.bits = _bits(state, valid, high, detected, ticks < state.frozen_until, warm, gate)
             step.veto = verdict
-            step.decision = wanted
+            step.decision = decision
             step.refused = refused
+            step.ahead = ahead
+            step.kelvin = dose.kelvin(memory.dose, parameters.dose)
+            step.block = block
             show(memory, parameters, step)
         return len(readings)
 
@@ -245,33 +217,24 @@ def _all_shown(features: Chain, detector: Kernels) -> Shown:
     return tuple(named.items())
 
 
-def told(step: Any, decisions: tuple[str, ...], refused: Refusal) -> list[tuple[str, str | None, float | None]]:
-    """The events of one step that has a train number, as (kind, reason, value), in the order in which they happened.
+def _session(plan: Plan, nano_units: int) -> Any:
+    """One allowing.SESSION record."""
+    decisions = plan.decisions
 
-    Args:
-        step: one STEP.
-        decisions: the policy's, number 1 first.
-        refused: the loop's own refusal, or what a live run had to add to it.
-    """
-    events: list[tuple[str, str | None, float | None]] = []
-    if step["bits"] & DETECTED:
-        events.append(("detection", None, float(step["score"])))
-    if step["decision"]:
-        events.append(("decision", decisions[int(step["decision"]) - 1], None))
-    if refused:
-        events.append(("refused", refused.name.lower(), None))
-    return events
+    def code(name: str) -> int:
+        return decisions.index(name) + 1 if name in decisions else 0
 
-
-def step_type(shown: Iterable[str]) -> np.dtype[Any]:
-    """STEP with a number more for each of these names."""
-    return chain.record((*((name, STEP[name]) for name in STEP.names or ()), *((name, _SHOWN) for name in shown)))
-
-
-def shown_in(row: np.dtype[Any]) -> tuple[str, ...]:
-    """What parts show of themselves in steps, or in a recording's rows, of this type."""
-    common = {*(READING.names or ()), *(STEP.names or ()), "host_ns"}
-    return tuple(name for name in row.names or () if name not in common)
+    row = (
+        scale_of(nano_units),
+        round(plan.warm_up_s * 1e6),
+        round(plan.recovery_s * 1e6),
+        round(plan.recovery_s * 1e6) if plan.real_time else 0,
+        plan.train.span_us,
+        code(FIRE) or -1,
+        code(SHAM),
+        code(TEST),
+    )
+    return np.array([row], allowing.SESSION)
 
 
 class Loop:
@@ -283,35 +246,40 @@ class Loop:
     """
 
     def __init__(self, plan: Plan, *, rate_hz: float, nano_units: int) -> None:
-        features, detector, policy = chain.chain(plan.features), detectors.whole(plan.detector), plan.policy
+        features, detector = chain.chain(plan.features), detectors.whole(plan.detector)
+        policies = deciding.deciding(plan.policy, plan.blocks)
         learned = {"features": chain.memory_of(plan.features), "detector": detector.memory}
         learned |= {"crossing": detectors.CROSSING_MEMORY, "quality": quality.MEMORY}
-        kept = {"policy": policy.memory_layout(), "ledger": limits.MEMORY, "state": _STATE}
+        kept = {
+            "policies": policies.memory,
+            "ledger": limits.MEMORY,
+            "state": allowing.STATE,
+            "schedule": schedule.MEMORY,
+        }
+        kept |= {"gates": gates.MEMORY, "dose": dose.MEMORY}
         self._learned = tuple(learned)
         self._memory = np.zeros(1, chain.record(tuple((learned | kept).items())))
-        session = (
-            scale_of(nano_units),
-            round(plan.warm_up_s * 1e6),
-            round(plan.recovery_s * 1e6),
-            round(policy.refractory * 1e6),
-            plan.train.span_us,
-            len(policy.decisions) + 1,
-        )
         self.highest = plan.detector.highest(rate_hz)
+        crossing = plan.detector.crossing(rate_hz)
+        bounds = float(crossing["threshold"][0]), float(crossing["release"][0])
         self._parameters = side_by_side(
             {
                 "features": chain.parameters_of(plan.features, rate_hz),
                 "detector": detector.parameters(rate_hz),
-                "crossing": plan.detector.crossing(rate_hz),
-                "policy": policy.parameters(rate_hz),
+                "crossing": crossing,
+                "policies": policies.parameters(rate_hz, plan.seed),
+                "codes": policies.codes,
                 "quality": quality.parameters(plan.quality, rate_hz),
                 "train": limits.parameters(plan.train, plan.level, plan.limits),
-                "session": np.array([session], _SESSION),
+                "session": _session(plan, nano_units),
+                "schedule": schedule.parameters(plan.policy, plan.blocks, plan.warm_up_s, bounds),
+                "gates": gates.parameters(plan.gates, plan.input_names),
+                "dose": dose.parameters(plan.train, plan.power_mw, plan.dose, rate_hz),
             }
         )
         shown = _all_shown(features, detector.kernels)
         self.step_type = step_type(name for name, _ in shown)
-        self._run = _compile(features, detector.kernels, type(policy).decide, shown)
+        self._run = _compile(features, detector.kernels, policies.kernels, shown)
 
     def compile(self) -> None:
         """Make the machine code now (one to ten seconds, by its parts), so that the first reading does not wait."""
@@ -338,6 +306,14 @@ class Loop:
         """Want one train at the next reading, by hand; every limit applies to it as to any other."""
         self._memory["state"]["asked"] = 1
 
+    def mark(self) -> tuple[Any, Any]:
+        """What the loop knows now, for `back_to`."""
+        return self._memory.copy(), self._parameters.copy()
+
+    def back_to(self, mark: tuple[Any, Any]) -> None:
+        """Forget what came after a mark; it may be gone back to again."""
+        self._memory[:], self._parameters[:] = mark
+
     @property
     def bounds(self) -> tuple[float, float]:
         """Threshold and release of the score that are in force."""
@@ -345,9 +321,21 @@ class Loop:
         return float(crossing["threshold"]), float(crossing["release"])
 
     def set_threshold(self, threshold: float, release: float) -> None:
-        """Other bounds of the score from the next reading on; what the detector has learned stays."""
+        """Other bounds of the score from the next reading on; what the detector has learned stays.
+
+        They hold for this block, and for the later ones of which the protocol says nothing else.
+        """
+        block, bounds = int(self._memory["state"]["block"][0]), self._parameters["schedule"][0]
+        before = self.bounds
+        for at in range(len(bounds["threshold"])):
+            if at == block or (bounds["threshold"][at], bounds["release"][at]) == before:
+                bounds["threshold"][at], bounds["release"][at] = threshold, release
         self._parameters["crossing"]["threshold"] = threshold
         self._parameters["crossing"]["release"] = release
+
+    def pause(self, paused: bool) -> None:
+        """Stop the clock of the blocks from the next reading on, and refuse all light; or go on."""
+        self._memory["schedule"]["paused"] = paused
 
     def _forget(self, ticks: int) -> None:
         """Start learning anew at these ticks; what was delivered, and what rests, is not forgotten."""

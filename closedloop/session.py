@@ -13,7 +13,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,59 +24,21 @@ import numpy as np
 from closedloop import wire
 from closedloop.controller import Controller, Ending, Orders
 from closedloop.engine import Acquisition, Control, EngineProcess, conduct
-from closedloop.errors import ClosedLoopError, ConfigError
-from closedloop.limits import command, effective
+from closedloop.errors import ClosedLoopError
 from closedloop.link import Link
-from closedloop.loop import TEST, Loop, Steps
+from closedloop.loop import Loop
 from closedloop.model import digest
-from closedloop.protocol import Protocol, needs_control
-from closedloop.readings import READING, Readings, Stream
+from closedloop.readings import READING, Readings
 from closedloop.recording import RecordingWriter, Rows, create, row_dtype
+from closedloop.recording.blinding import NeutralRecorder, Sealed
 from closedloop.recording.folder import HEADER
-from closedloop.rig import SIMULATED, Rig
+from closedloop.request import Request, refuse
+from closedloop.rig import SIMULATED
 from closedloop.simulation import virtual_rig
-from closedloop.yaml_file import dump
+from closedloop.steps import Steps
+from closedloop.yaml_file import dump, text_of
 
 _LOOK_S = 0.1
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be run, all of it checked already.
-
-    Attributes:
-        protocol: what is done.
-        rig: what it is done with.
-        subject: the animal; None for the folder's default.
-        out: the data folder.
-        duration_s: of sample time; None for the protocol's, or all of a played recording.
-        seed: of everything random in the session.
-        play: a recording for the simulated DAQ to play in the virtual animal's place.
-        speed: how many times as fast, 1 unless something is played.
-        by_hand: whether arming waits for a person.
-    """
-
-    protocol: Protocol
-    rig: Rig
-    out: Path
-    seed: int
-    subject: str | None = None
-    duration_s: float | None = None
-    play: Stream | None = None
-    speed: float = 1.0
-    by_hand: bool = False
-
-    @property
-    def expected_s(self) -> float:
-        """Sample time until the end, as far as it is known now."""
-        if self.play is not None:
-            return min(self.duration_s or self.play.duration_s, self.play.duration_s)
-        return self.duration_s or self.protocol.duration
-
-    @property
-    def limits(self) -> wire.Limits:
-        """The tightest of the board's ceiling, the rig's limits and the protocol's."""
-        return effective(self.rig.limits, self.protocol.limits, lease_s=self.rig.stimulator.lease)
 
 
 class Outcome(NamedTuple):
@@ -95,29 +57,6 @@ class _Ports(NamedTuple):
 class _About(NamedTuple):
     input_names: tuple[str, ...]
     expected_s: float
-
-
-def refuse(request: Request) -> None:
-    """Refuse what cannot work, before anything is started.
-
-    Raises:
-        ConfigError: with one line a problem.
-    """
-    problems = []
-    if request.play is not None and request.rig.daq.port != SIMULATED:
-        problems.append("--play: only the simulated rig plays a recording; use --rig simulated")
-    if request.speed != 1 and request.play is None:
-        problems.append("--speed: only a played recording can be sped up; add --play RECORDING")
-    if request.play is not None:
-        problems += request.rig.lease_problems(request.play.rate_hz)
-        problems += needs_control(request.protocol, request.play)
-    problems += request.protocol.rate_problems(request.play.rate_hz if request.play else request.rig.daq.rate)
-    problems += request.rig.impossible(request.protocol.light, request.limits)
-    problems += request.protocol.anchor_problems(request.subject, request.rig.photometry)
-    if request.protocol.anchor is not None and request.subject is None:
-        problems.append(f"--subject: the anchor is of {request.protocol.anchor.subject}; say which animal this is")
-    if problems:
-        raise ConfigError(*problems)
 
 
 def run(request: Request, look: Callable[[Path], None] = lambda _: None) -> Outcome:
@@ -157,15 +96,17 @@ def _folder(request: Request) -> Iterator[Path]:
 
 
 def _for_engine(request: Request) -> Request:
-    """Without the played recording, which is the rig's to play; that ends when it ends, all else by duration."""
-    duration_s = request.duration_s if request.play else request.expected_s
+    """Without the played recording, which is the rig's to play.
+
+    That ends when it ends, blocks when the last one is over (which a pause delays), and all else by duration.
+    """
+    duration_s = request.duration_s if request.play or request.protocol.blocks else request.expected_s
     return replace(request, play=None, duration_s=duration_s)
 
 
 def _for_header(request: Request) -> _About:
     """What the played recording, if there is one, says of the session."""
-    names = request.play.input_names if request.play else tuple(request.rig.inputs)
-    return _About(names, request.expected_s)
+    return _About(request.input_names, request.expected_s)
 
 
 @contextlib.contextmanager
@@ -182,6 +123,7 @@ def _ports(request: Request, folder: Path) -> Iterator[_Ports]:
         stream=request.play,
         speed=request.speed,
         truth=folder / "truth",
+        inputs=rig.inputs,
     )
     try:
         yield _Ports(virtual.daq_port, virtual.stimulator_port if rig.stimulator.wired_to else None)
@@ -217,7 +159,8 @@ class _Rows:
 
 def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, about: _About) -> Ending:
     """The session, in the engine's process."""
-    plan = request.protocol.plan(request.limits, request.rig.full_power_mw, request.rig.photometry)
+    setting = request.setting
+    plan = request.protocol.plan(request.limits, request.rig.full_power_mw, request.rig.photometry, setting)
     with contextlib.ExitStack() as opened:
         daq = request.rig.daq.open(ports.daq)
         opened.callback(daq.close)
@@ -230,31 +173,37 @@ def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, ab
         settings, early = request.rig.daq.start(daq)
         loop = Loop(plan, rate_hz=settings.rate_mhz / 1000, nano_units=settings.nano_units)
         header = _header(request, settings, about, daq, stimulator) | {"bounds": _bounds(loop)}
-        writer = RecordingWriter.open(
-            folder,
-            header=header,
-            protocol=dump(request.protocol),
-            rig=dump(request.rig),
-            dtype=row_dtype(loop.step_type),
-        )
+        writer = begin_recording(request, folder, header, row_dtype(loop.step_type))
+        rows = _Rows(writer, loop.step_type, (daq, stimulator))
         controller = Controller(
             _orders(request, settings, about.input_names),
             loop,
             daq,
             stimulator,
-            _Rows(writer, loop.step_type, (daq, stimulator)),
+            NeutralRecorder(rows, request.protocol.decisions) if request.blind else rows,
             time.monotonic_ns,
         )
         try:
             controller.daq_messages(early, time.monotonic_ns())
             ending = conduct(Acquisition(controller, daq, stimulator), controller, writer.sync, control, folder)
         except Exception as problem:
-            failed = Ending("failed", _why(problem))
+            failed = Ending("failed", _why(problem, request))
             controller.end(*failed)
             writer.close(_outcome(controller, daq, stimulator, failed))
             raise
         writer.close(_outcome(controller, daq, stimulator))
         return ending
+
+
+def begin_recording(request: Request, folder: Path, header: dict[str, Any], dtype: np.dtype[Any]) -> RecordingWriter:
+    """The recording of a session; of a blinded one, what names the arm is put apart (see `recording.blinding`)."""
+    protocol, rig, sealed = dump(request.protocol), dump(request.rig), None
+    if request.blind:
+        apart = Sealed(header, protocol, request.protocol.condition)
+        fields = request.protocol.model_dump(mode="json", exclude_none=True)
+        protocol = text_of(fields | {"policy": apart.header["protocol"]["policy"]})
+        header, sealed = apart.header, apart.text
+    return RecordingWriter.open(folder, header=header, protocol=protocol, rig=rig, dtype=dtype, sealed=sealed)
 
 
 def _hand_over(request: Request, daq: Link, stimulator: Link | None) -> None:
@@ -264,7 +213,7 @@ def _hand_over(request: Request, daq: Link, stimulator: Link | None) -> None:
     if watch is not None:
         rig.daq.watch(daq, watch)
     if stimulator is not None:
-        c = command(protocol.light, rig.full_power_mw)
+        c = rig.command(protocol.light)
         by_trigger = int(watch is not None)
         train = wire.Prepare(c.on_us, c.period_us, c.pulses, c.level, c.ramp_off_us, by_trigger)
         rig.stimulator.prepare(stimulator, train)
@@ -275,13 +224,14 @@ def _orders(request: Request, settings: wire.StreamSettings, names: tuple[str, .
     duration_s = request.duration_s
     return Orders(
         rate_hz=settings.rate_mhz / 1000,
-        decisions=(*policy.decisions, TEST),
-        fire_code=policy.fire_code,
+        decisions=request.protocol.decisions,
         duration_us=None if duration_s is None else round(duration_s * 1e6),
         real_time=request.speed == 1,
         input_names=names,
         by_hand=request.by_hand,
         by_board=policy.watch(settings.rate_mhz / 1000, request.protocol.warm_up) is not None,
+        command=request.rig.command(request.protocol.light),
+        blocks=request.protocol.block_names,
     )
 
 
@@ -301,11 +251,17 @@ def _header(
         "rig": rig.model_dump(mode="json"),
         "hashes": {"protocol": digest(protocol), "rig": digest(rig), "parts": protocol.part_digests()},
         "seed": request.seed,
-        "decisions": [*protocol.policy.decisions, TEST],
+        "decisions": list(protocol.decisions),
+        "drawn": protocol.drawn(request.seed),
+        "blinded": None,
+        "blocks": list(protocol.block_names),
+        "study": request.study,
         "by_hand": request.by_hand,
         "expected_s": about.expected_s,
         "limits": request.limits._asdict(),
-        "command": command(protocol.light, rig.full_power_mw)._asdict(),
+        "dose": request.dose._asdict(),
+        "command": rig.command(protocol.light)._asdict(),
+        "recovery_s": rig.recovery_s,
         "full_power_mw": rig.full_power_mw,
         "tip_mw": rig.tip_mw(protocol.light),
         "rate_mhz": settings.rate_mhz,
@@ -326,9 +282,10 @@ def _bounds(loop: Loop) -> dict[str, float | None]:
     return {"threshold": threshold, "release": release, "highest": loop.highest}
 
 
-def _why(problem: Exception) -> str:
-    """What went wrong: in its own words, or, if it is a fault of this program, with its name."""
-    return str(problem) if isinstance(problem, ClosedLoopError) else f"{type(problem).__name__}: {problem}"
+def _why(problem: Exception, request: Request) -> str:
+    """What went wrong: in its own words, or, if it is a fault of this program, with its name; without a blinded arm."""
+    said = str(problem) if isinstance(problem, ClosedLoopError) else f"{type(problem).__name__}: {problem}"
+    return said.replace(request.protocol.policy.kind, "the arm's policy") if request.blind else said
 
 
 def _outcome(

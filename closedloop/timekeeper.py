@@ -68,6 +68,13 @@ class Timekeeper:
             return None
         return tick_difference(round(fit.ticks_at(host_ns)), earlier_ticks)
 
+    def ticks_of(self, board: str, other: str, ticks: int) -> int | None:
+        """A board's 32-bit ticks at the other one's; None where either clock is not known, or no time is real."""
+        host_ns = self.host_ns(other, ticks % (1 << 32))
+        if host_ns is None or not self._fits[board].known:
+            return None
+        return round(self._fits[board].ticks_at(host_ns)) % (1 << 32)
+
     def lateness_ns(self, ticks: int, now_ns: int) -> float:
         """How much later this newest reading comes than the quickest did of late; the quickest is slowly forgotten."""
         offset = float(now_ns - ticks * 1000)

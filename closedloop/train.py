@@ -32,6 +32,15 @@ class Refusal(IntEnum):
     STALE = 16  # live only: the reading was too old by the time it was understood
     NOT_ARMED = 17  # live only
     BELOW_DARK = 18  # no brighter with the LED on than with it off
+    GATE = 19  # a digital input keeps it shut
+    PAUSED = 20
+    UNKNOWN_SCORE = 21  # a planned train, while the detector does not know
+    DOSE_TRAINS = 22  # the session's limits, reached for good
+    DOSE_ON = 23
+    DOSE_ENERGY = 24
+    HEAT = 25  # modelled warming would exceed the limit; it cools
+    NO_CLOCK = 26  # live only: a planned train, while the stimulator's clock is not known
+    ENDED = 27  # the last block is over
 
 
 class Train(Model):

@@ -88,8 +88,7 @@ class ControllerSession:
         settings = bench.stream(RATE_HZ)
         orders = Orders(
             rate_hz=RATE_HZ,
-            decisions=self._plan.policy.decisions,
-            fire_code=self._plan.policy.fire_code,
+            decisions=self._plan.decisions,
             duration_us=None,
             real_time=True,
         )

@@ -19,10 +19,11 @@ from test_parts import DETECTORS, FEATURES, example
 
 from closedloop import cli
 from closedloop.limits import effective
-from closedloop.loop import DETECTED, VALID, WARM, Loop, Plan
-from closedloop.protocol import load_protocol
+from closedloop.loop import Loop, Plan
+from closedloop.protocol import Setting, load_protocol
 from closedloop.readings import FLAG_NO_CONTROL, Readings
 from closedloop.simulation.animal import Animal, VirtualAnimal
+from closedloop.steps import DETECTED, VALID, WARM
 from closedloop.train import Refusal
 from closedloop.yaml_file import known
 
@@ -163,13 +164,20 @@ def test_what_begins_below_its_dark_never_fires_there_and_lives_afterwards(part:
 @lru_cache
 def animal(minutes: float) -> tuple[Readings, int]:
     virtual = VirtualAnimal(Animal.model_validate({"states": {"baseline": {"event_rate": 8.0}}}), 130.0, seed=4)
-    return virtual.run(np.zeros(round(minutes * 60 * 130))), virtual.nano_units
+    readings = virtual.run(np.zeros(round(minutes * 60 * 130)))
+    readings["inputs"] = 0xFFFF  # all gates are open
+    return readings, virtual.nano_units
+
+
+def shipped(name: str) -> Plan:
+    protocol = load_protocol(name)
+    setting = Setting(input_names=tuple(gate.input for gate in protocol.gates))
+    return protocol.plan(effective(protocol.limits, lease_s=0.5), 10.0, None, setting)
 
 
 @pytest.mark.parametrize("name", known("protocols"))
 def test_the_shipped_protocols_do_not_fire_in_hostile_stretches_and_live_on(name: str) -> None:
-    protocol = load_protocol(name)
-    of = protocol.plan(effective(protocol.limits, lease_s=0.5), 10.0)
+    of = shipped(name)
     rows, nano_units = animal(22.0)
     usual = run(of, rows, nano_units, 130.0)
     last = rows["ticks"] > 18 * 60e6
@@ -187,9 +195,8 @@ def test_the_shipped_protocols_do_not_fire_in_hostile_stretches_and_live_on(name
 @pytest.mark.parametrize("name", known("protocols"))
 @pytest.mark.parametrize("kind", ["zeros", "constant", "any_number", "negative_light"])
 def test_the_shipped_protocols_never_fire_on_nothing_else(name: str, kind: str) -> None:
-    protocol = load_protocol(name)
     rows, nano_units = animal(12.0)
-    of = protocol.plan(effective(protocol.limits, lease_s=0.5), 10.0)
+    of = shipped(name)
     assert not fired(run(of, hostile(kind, 0.0, 1e6, rows), nano_units, 130.0)).any()
 
 

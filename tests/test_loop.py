@@ -7,7 +7,7 @@ from plans import NANO_UNITS, RATE_HZ, noise, plan, readings, with_events
 from closedloop import limits as host_limits
 from closedloop.features.isosbestic import Isosbestic
 from closedloop.features.lowpass import Lowpass
-from closedloop.loop import DETECTED, HIGH, PLANNED, RESTARTED, VALID, Loop, Steps
+from closedloop.loop import Loop
 from closedloop.policies.sham import Sham
 from closedloop.quality import Quality
 from closedloop.readings import (
@@ -17,6 +17,7 @@ from closedloop.readings import (
     FLAG_SIGNAL_SATURATED,
     Readings,
 )
+from closedloop.steps import DETECTED, HIGH, PLANNED, RESTARTED, VALID, Steps
 from closedloop.train import Refusal, Train
 
 

@@ -36,7 +36,10 @@ from closedloop.remote import Remote
 from closedloop.wire import State
 
 EVENTS = [15.0, 20.0, 25.0, 30.0]
-ORDERS = [Stop("Esc"), Arm(), Disarm(), control.TestPulse(), SetThreshold(5.5, 2.5), AddNote("lever jammed")]
+ORDERS = [
+    *(Stop("Esc"), Arm(), Disarm(), control.Pause(), control.Resume(), control.TestPulse()),
+    *(SetThreshold(5.5, 2.5), AddNote("lever jammed")),
+]
 
 
 def session(*, by_hand: bool = True, **changes: object) -> VirtualSession:
@@ -310,7 +313,7 @@ def test_stop_reaches_the_stimulator_while_the_reader_is_stuck() -> None:
         tty.setraw(end)
     links = [Link(Port(os.ttyname(theirs), 500_000)) for _, theirs in (daq, stimulator)]
     stuck = Stuck()
-    orders = Orders(rate_hz=RATE_HZ, decisions=("fire", "test"), fire_code=1, duration_us=None, real_time=True)
+    orders = Orders(rate_hz=RATE_HZ, decisions=("fire", "test"), duration_us=None, real_time=True)
     loop = Loop(plan(), rate_hz=RATE_HZ, nano_units=NANO_UNITS)
     controller = Controller(orders, loop, *links, stuck, time.monotonic_ns)
     acquisition = Acquisition(controller, *links)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,15 @@ from closedloop.detectors import Detector, Kernels, Whole, whole
 from closedloop.detectors.threshold import Threshold
 from closedloop.features import Feature
 from closedloop.features.dff import Dff
-from closedloop.loop import PLANNED, STEP, VALID, Loop
+from closedloop.gates import Gate
+from closedloop.loop import Loop
 from closedloop.model import Part, kernel, kinds
-from closedloop.policies import Policy
+from closedloop.partner import Partner
+from closedloop.policies import Policy, on_detection
 from closedloop.protocol import Protocol, load_protocol
 from closedloop.readings import READING, Readings
+from closedloop.steps import PLANNED, STEP, VALID
+from closedloop.train import Refusal
 from closedloop.yaml_file import dump
 
 FEATURES, DETECTORS, POLICIES = kinds(features), kinds(detectors), kinds(policies)
@@ -32,10 +37,15 @@ SECONDS = 300.0  # the longest that any part takes to know something, and some m
 EVENTS_S = [float(at) for at in range(20, 300, 10)]
 
 
+PARTNER = Partner(source="another session", times_us=(tuple(range(15_000_000, 280_000_000, 12_345_678)),))
+
+
 def example(kind: type[Any]) -> Any:
     """One of this kind, with its defaults; of those made of others, with two others; what is open from an anchor."""
     members = (Threshold(window=20.0), Threshold(window=10.0, features=(Dff(baseline=20.0),)))
-    part = kind(of=members) if "of" in kind.model_fields else kind()
+    others = {"of": members, "partner": PARTNER}
+    needed = {name: value for name, value in others.items() if name == "of" or kind is POLICIES["yoked"]}
+    part = kind(**{name: value for name, value in needed.items() if name in kind.model_fields})
     return part.anchored(anchor()) if isinstance(part, (Feature, Detector)) else part
 
 
@@ -276,21 +286,55 @@ def test_nothing_of_our_own_light_is_left_after_its_recovery(name: str, part: ty
     assert known.any()  # what was learned slowly is kept
 
 
+def policy_steps(policy: Policy, rows: Readings, **changes: Any) -> Any:
+    return Loop(plan(policy=policy, **changes), rate_hz=RATE_HZ, nano_units=NANO_UNITS).run(rows)
+
+
 @pytest.mark.parametrize("kind", POLICIES.values())
-def test_a_policy_never_wants_light_while_the_score_is_unknown(kind: type[Policy]) -> None:
+def test_a_policy_gives_no_light_while_the_score_is_unknown(kind: type[Policy]) -> None:
     rows = readings(signal(60))
     rows["flags"] |= 16  # no control channel, so that an isosbestic feature knows nothing
-    unknown = plan(policy=kind(), features=(FEATURES["isosbestic"](),))
-    steps = Loop(unknown, rate_hz=RATE_HZ, nano_units=NANO_UNITS).run(rows)
+    steps = policy_steps(example(kind), rows, features=(FEATURES["isosbestic"](),))
     assert np.isnan(steps["score"]).all()
-    assert not steps["decision"].any()
+    wanted = steps["decision"] != 0  # by a plan that does not look at the score
+    assert steps["refused"][wanted].all()
+    assert not wanted.any() or kind.decide is not on_detection
 
 
 @pytest.mark.parametrize("kind", POLICIES.values())
-def test_a_policy_decides_the_same_for_the_same_input(kind: type[Policy]) -> None:
+def test_a_policy_decides_the_same_for_the_same_input_and_seed(kind: type[Policy]) -> None:
     rows = rows_of()
-    assert columns(loop_with(kind()).run(rows)) == columns(loop_with(kind()).run(rows))
-    assert set(kind.decisions) >= {"fire"} or kind().fire_code == 0
+    one, two = (policy_steps(example(kind), rows, seed=5) for _ in range(2))
+    assert columns(one) == columns(two)
+    assert set(kind.decisions) >= {"fire"} or example(kind).fire_code == 0
+    drawn = example(kind).drawn(5)
+    assert drawn == example(kind).drawn(5)
+    assert drawn is None or json.loads(json.dumps(drawn)) == drawn  # it goes into the header
+    if drawn is not None:
+        assert drawn != example(kind).drawn(6)
+        assert columns(policy_steps(example(kind), rows, seed=6)) != columns(one)
+
+
+@pytest.mark.parametrize("kind", POLICIES.values())
+def test_what_a_policy_wants_and_does_not_get_is_on_the_record_with_its_reason(kind: type[Policy]) -> None:
+    rows = rows_of()
+    shut = policy_steps(example(kind), rows, gates=(Gate(input="chamber"),), input_names=("chamber",))
+    freely = policy_steps(example(kind), rows)
+    wanted, given = shut["decision"] != 0, freely["decision"] != 0
+    assert wanted.any() == given.any()
+    assert shut["refused"][wanted].all()
+    assert (shut["train"][wanted] > 0).all()
+    assert not (shut["bits"] & PLANNED).any()  # no light, by plan
+    after_warm_up = wanted & (rows["ticks"] >= 10_000_000)
+    assert {Refusal(code) for code in shut["refused"][after_warm_up].tolist()} <= {Refusal.GATE}
+
+
+@pytest.mark.parametrize("kind", POLICIES.values())
+def test_a_policy_gives_nothing_in_warm_up(kind: type[Policy]) -> None:
+    steps = policy_steps(example(kind), readings(signal(60)), warm_up_s=55.0)
+    wanted = steps["decision"] != 0
+    before = np.arange(len(steps)) < 5500
+    assert steps["refused"][wanted & before].all()
 
 
 NEW_DETECTOR = '''

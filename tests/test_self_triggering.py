@@ -19,11 +19,12 @@ from scipy.stats import t
 from closedloop import detectors
 from closedloop.features.dff import Dff
 from closedloop.limits import effective
-from closedloop.loop import PLANNED, Loop
+from closedloop.loop import Loop
 from closedloop.model import kinds
 from closedloop.policies.sham import Sham
 from closedloop.protocol import Protocol, load_protocol
 from closedloop.simulation.animal import Animal, VirtualAnimal
+from closedloop.steps import PLANNED
 
 RATE_HZ = 130.0
 BIN_S = 360.0

@@ -19,9 +19,9 @@ import pytest
 from sessions import command, truth
 
 from closedloop.analysis.replay import replay
-from closedloop.loop import STEP, shown_in
 from closedloop.protocol import load_protocol
 from closedloop.recording import Recording
+from closedloop.steps import STEP, shown_in
 
 RECORDINGS = [
     "m17-R-2018-12-12-090409.ppd",
@@ -175,7 +175,7 @@ def wait_for_light(process: subprocess.Popen[str], data: Path) -> Path:
         assert process.poll() is None, process.communicate()[1]
 
 
-LONG_TRAINS = ["--set", "light.on=900ms", "--set", "policy.refractory=500ms"]
+LONG_TRAINS = ["--set", "light.on=900ms", "--set", "light.power=3 mW", "--set", "policy.refractory=500ms"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")

@@ -13,7 +13,7 @@ from closedloop import framing, wire
 from closedloop.controller import Controller, Orders
 from closedloop.errors import DeviceError
 from closedloop.limits import command
-from closedloop.loop import TEST, Loop, Plan
+from closedloop.loop import Loop, Plan
 from closedloop.readings import Readings, Stream
 from closedloop.simulation.daq_board import DaqBoard, Playback
 from closedloop.simulation.stimulator_board import StimulatorBoard
@@ -86,8 +86,8 @@ class VirtualSession:
         self.notebook = Notebook()
         orders = Orders(
             rate_hz=RATE_HZ,
-            decisions=(*self.plan.policy.decisions, TEST),
-            fire_code=self.plan.policy.fire_code,
+            decisions=self.plan.decisions,
+            command=command(self.plan.train, None),
             duration_us=None,
             real_time=True,
             by_hand=by_hand,

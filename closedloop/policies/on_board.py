@@ -12,18 +12,12 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from closedloop import wire
-from closedloop.model import Fraction, Seconds, kernel
-from closedloop.policies import Policy
+from closedloop.model import Fraction, Seconds
+from closedloop.policies import Policy, never
 
 _PARTS = 1 << 16  # the board reckons dF/F in these
 _MOST_SHIFT = 16
 _FEATURES = {"signal": wire.Feature.SIGNAL, "signal_less_control": wire.Feature.SIGNAL_LESS_CONTROL}
-
-
-@kernel
-def never(memory: Any, p: Any, detected: bool, high: bool, ticks: int) -> int:
-    """The host wants nothing; the board does."""
-    return 0
 
 
 class OnBoard(Policy):
