@@ -48,6 +48,7 @@ class SessionLine:
         self._rows = 0
         self._last_event = -1
         self._counts: Counter[str] = Counter()
+        self._decided: set[int | None] = set()
         self._latency_us: float | None = None
         self._missing = 0
         self._seconds = 0.0
@@ -91,6 +92,10 @@ class SessionLine:
             self._last_event = event.n
             self._counts[event.kind] += 1
             self._armed = self._armed or event.reason == "armed"
+            if event.kind == "decision":
+                self._decided.add(event.train)
+            if event.kind == "refused":
+                self._decided.discard(event.train)
             if event.kind == "gap":
                 self._missing += int(event.value or 0)
             if event.kind == "command":
@@ -103,13 +108,20 @@ class SessionLine:
     def text(self) -> str:
         """The line: where the session is, time left, readings, gaps, detections, trains, latency."""
         c = self._counts
+        blinded = self._recording is not None and self._recording.blinded
+        trains = f"{self._planned} planned" if blinded else f"{c['light_on']}/{max(c['command'], c['light_on'])} trains"
         state = Refusal(self._veto).name.lower() if self._veto else "armed" if self._armed else "warm-up"
         latency = "-" if self._latency_us is None else f"{self._latency_us / 1000:.2f} ms"
         return (
             f"{state:<9} {_clock(max(0.0, self._expected_s - self._seconds))} left  "
             f"{self._rows} readings, {self._missing} missing  {c['detection']} detections  "
-            f"{c['light_on']}/{max(c['command'], c['light_on'])} trains  {c['refused']} refused  latency {latency}"
+            f"{trains}  {c['refused']} refused{'' if blinded else f'  latency {latency}'}"
         )
+
+    @property
+    def _planned(self) -> int:
+        """Trains that were decided and not refused."""
+        return len(self._decided)
 
 
 def _opened(folder: Path) -> Recording | None:
@@ -132,6 +144,8 @@ def _light(summary: dict[str, Any]) -> str:
     trains = summary["trains"]
     if summary["session"] is None:
         return f"none in a replay; a live run would have asked for {trains['commanded']} trains"
+    if summary.get("blinded"):
+        return f"{trains['planned']} trains planned; what was delivered is told once the study is unblinded"
     energy = "" if trains["energy_mj"] is None else f", {trains['energy_mj']:.1f} mJ"
     own = trains["on_board"]
     by_board = f", {own} begun by the DAQ board" if own else ""
@@ -154,8 +168,28 @@ def outcome(summary: dict[str, Any]) -> list[str]:
         "command to light": _spread(summary["latency_us"]["command_to_light"]),
         "recording": summary["session"],
     }
+    rows |= _session(summary)
     title = f"{summary['protocol']} ({summary['condition']}): {summary['ended']}: {summary['reason']}"
     return [title, *(f"  {name:<18}{said}" for name, said in rows.items() if said)]
+
+
+def _session(summary: dict[str, Any]) -> dict[str, str]:
+    """What is told of a session beyond the summary of a replay, where there is something to tell."""
+    told = {}
+    latched = (summary.get("dose") or {}).get("latched")
+    if latched:
+        limit = latched["limit"].removeprefix("dose_")
+        told["limit reached"] = f"the session's limit ({limit}) at {latched['at_s']:.1f} s: no light from there on"
+    chambers = summary.get("inputs") or {}
+    if chambers:
+        high = (f"{name} {one['on_s']:.1f} s in {one['entries']} entries" for name, one in chambers.items())
+        told["inputs high"] = ", ".join(high)
+    blocks = summary.get("blocks") or []
+    if blocks:
+        told["blocks"] = ", ".join(f"{one['name']} {one['lasts_s']:.1f} s" for one in blocks)
+    if summary.get("outside_gate_s"):
+        told["outside a gate"] = f"{summary['outside_gate_s']:.3f} s of light, the tails of trains"
+    return told
 
 
 def _spread(latency_us: dict[str, float] | None) -> str | None:

@@ -12,9 +12,9 @@ from sessions import command
 from closedloop.analysis.replay import replay
 from closedloop.analysis.summary import lit_s, missing, percentiles
 from closedloop.limits import effective
-from closedloop.loop import VALID
 from closedloop.protocol import load_protocol
 from closedloop.recording import Event
+from closedloop.steps import VALID
 
 EVENTS = [25.0, 40.0]
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from closedloop import limits
+from closedloop import commands, limits, optics
 from closedloop.analysis.budget import Budget, budget, lines
-from closedloop.analysis.busiest import busiest
+from closedloop.busiest import busiest
 from closedloop.limits import Limits
+from closedloop.preparation import Preparation
 from closedloop.protocol import Protocol, load_protocol
 from closedloop.rig import Rig, load_rig
 from closedloop.train import Refusal, Train
@@ -159,9 +163,155 @@ def test_lines_fit_one_screen_and_name_their_units() -> None:
         assert any(f" {unit}" in line for line in said), unit
 
 
+def test_on_a_narrow_terminal_the_texts_stay_under_one_another(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((70, 24)))
+    said = lines(budget_of())
+    commands.show({}, said, as_json=False)
+    shown = capsys.readouterr().out.splitlines()
+    column = said[1].index("0.6 s of light")
+    assert len(shown) > len(said)
+    assert all(len(line) <= 70 and line[:column].rstrip()[:2] in ("", "  ") for line in shown[1:])
+    assert all(line[column - 1] == " " and line[column] != " " for line in shown[1:])
+
+
 def test_refusals_stand_in_the_lines() -> None:
     found = budget_of("light.on=2 s")
     assert [line.split("REFUSED")[1].strip() for line in lines(found) if "REFUSED" in line] == list(found.refusals)
+
+
+# Opsin, heat bounds, the whole session
+
+
+def prepared(**changed: object) -> Protocol:
+    said: dict[str, object] = {"opsin": "Jaws", "indicator": "GCaMP6f", "compartment": "soma", "same_fibre": True}
+    return load_protocol("withdrawal_inhibition").model_copy(
+        update={"preparation": Preparation.model_validate(said | {"site": "VP"} | changed)}
+    )
+
+
+def test_the_budget_says_how_deep_the_opsin_is_reached_and_what_photometry_light_opens() -> None:
+    found = budget(prepared(), load_rig("simulated"))
+    assert (found.opsin, found.needed_mw_per_mm2) == ("Jaws", (5, 10))
+    assert found.reached_mm is not None
+    deepest = optics.depth_reached(5, 5, 0.2, 0.39)[1]
+    assert found.reached_mm == pytest.approx((optics.depth_reached(10, 5, 0.2, 0.39)[0], deepest))
+    assert [(one.nm, one.mw_per_mm2) for one in found.photometry] == [
+        (470, pytest.approx(optics.tip_irradiance(0.03, 0.2))),
+        (405, pytest.approx(optics.tip_irradiance(0.02, 0.2))),
+    ]
+    assert any("less than the 5 to 10 that opens half of Jaws (unverified)" in said for said in found.warnings)
+    shown = "\n".join(lines(found))
+    assert "needs 5 to 10 mW/mm2 (unverified); met to a depth of 0.3 to 0.49 mm" in shown
+    assert "470 nm 0.955 mW/mm2 (opens 0 to 16 %)" in shown
+
+
+def test_an_invalid_pair_is_refused_in_the_budget_and_not_on_another_fibre() -> None:
+    rig = load_rig("simulated")
+    (said,) = budget(prepared(opsin="GtACR2"), rig).refusals
+    assert said.startswith("preparation.opsin: GtACR2 with GCaMP6f on one fibre is not valid")
+    apart = budget(prepared(opsin="GtACR2", same_fibre=False), rig)
+    assert (apart.refusals, apart.photometry) == ((), ())
+
+
+def test_an_invalid_pair_does_not_matter_where_there_is_no_light() -> None:
+    assert budget(prepared(opsin="GtACR2"), dry_rig()).refusals == ()
+
+
+def test_a_wanted_irradiance_that_is_met_is_not_warned_of() -> None:
+    found = budget(prepared(needed="3 mW/mm2"), load_rig("simulated"))
+    assert not any("at the target" in said for said in found.warnings)
+    assert found.needed_source == "as the protocol says"
+
+
+def test_a_budget_with_all_there_is_to_say_still_fits_a_screen() -> None:
+    said = lines(budget(prepared(compartment="terminals"), load_rig("simulated")))
+    assert len(said) <= 32
+
+
+def test_bounds_of_heat_are_those_of_the_functions() -> None:
+    found = budget_of("light.ramp_off=0 s")
+    absorbed = optics.absorption(638)
+    assert absorbed is not None
+    tip = optics.tip_irradiance(5, 0.2)
+    assert found.adiabatic_kelvin == pytest.approx(optics.adiabatic_heating(tip, absorbed, 0.5))
+    assert found.conducted_kelvin == pytest.approx(optics.conducted_heating(5, 0.25, 0.5))
+    assert found.conducted_mean_kelvin == pytest.approx(optics.conducted_heating(found.mean_mw or 0, 0.25))
+
+
+def test_heat_of_a_wavelength_without_a_known_absorption_is_unknown() -> None:
+    fibre = load_rig("simulated").light
+    assert fibre is not None
+    rig = load_rig("simulated").model_copy(update={"light": fibre.model_copy(update={"wavelength": 405.0})})
+    found = budget_of(rig=rig)
+    assert found.adiabatic_kelvin is None
+    assert not any("no heat left" in line for line in lines(found))
+
+
+def test_a_whole_session_is_the_busiest_one_after_warm_up() -> None:
+    found = budget_of("warm_up=5 min", "duration=30 min", "light.ramp_off=0 s")
+    assert found.session_trains == 25 * 10  # ten a minute
+    assert found.session_on_s == pytest.approx(found.session_trains * 0.5)
+    assert found.session_energy_mj == pytest.approx(found.session_on_s * 5)
+
+
+def test_the_sessions_own_limits_count() -> None:
+    found = budget_of("limits.trains_per_session=40", "limits.session_on=10 s", "light.ramp_off=0 s")
+    assert found.session_trains == 20
+    assert "at most 40 trains in the whole session" in found.limits
+    assert "at most 10 s of light in the whole session" in found.limits
+
+
+def test_a_limit_of_the_session_that_lets_nothing_begin_is_refused() -> None:
+    assert any("dose_on lets not one train begin" in said for said in budget_of("limits.session_on=100 ms").refusals)
+
+
+def test_a_tighter_limit_of_heat_than_trains_in_a_row_keep_to_is_a_warning() -> None:
+    hasty = ("light.on=100 ms", "light.ramp_off=0 s", "policy.refractory=100 ms", "limits.trains_per_minute=60")
+    found = budget_of("limits.heating=0.3 K", *hasty)
+    assert found.refusals == ()
+    assert any("the limit of 0.3 K will hold trains back" in said for said in found.warnings)
+
+
+def test_a_limit_of_heat_that_no_train_keeps_to_is_refused() -> None:
+    (said,) = budget_of("limits.heating=0.6 K").refusals
+    assert said.startswith("heat: one train warms by 0.87 K (modelled), above 0.6 K")
+
+
+BLOCKS = (
+    "[{name: baseline, lasts: 10 min, policy: {kind: manual}}, {name: loop, lasts: 10 min}, {name: end, lasts: 5 min}]"
+)
+
+
+def in_blocks(*overrides: str) -> Budget:
+    protocol = load_protocol("withdrawal_inhibition", ("duration=", f"blocks={BLOCKS}", *overrides))
+    return budget(protocol, load_rig("simulated"))
+
+
+def test_only_blocks_that_act_count_in_a_session() -> None:
+    found = in_blocks("light.ramp_off=0 s")
+    assert found.session_trains == 15 * 10
+    assert [said.partition(" ")[0] for said in found.blocks] == ["baseline", "loop", "end"]
+    assert any("baseline 10 min (manual), then loop 10 min (closed_loop)" in line for line in lines(found))
+
+
+def test_the_worst_case_is_that_of_the_busiest_policy() -> None:
+    quick = in_blocks("blocks.2.policy={kind: closed_loop, refractory: 0 s}", "limits.trains_per_minute=60")
+    slow = in_blocks("limits.trains_per_minute=60")
+    assert quick.trains_per_minute > slow.trains_per_minute
+
+
+def test_a_least_interval_holds_trains_apart() -> None:
+    found = budget_of("policy.least_interval=20 s")
+    assert found.trains_per_minute == 3
+
+
+def test_a_gate_on_an_input_that_the_rig_has_not_is_refused() -> None:
+    (said,) = budget_of("gates=[{input: wheel, when: high}]").refusals
+    assert said.startswith("gates.0.input: there is no input 'wheel' here")
+    assert budget_of("gates=[{input: chamber, when: high}]").refusals == ()
 
 
 TRAINS = st.builds(

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from closedloop.health import HEALTH
-from closedloop.loop import STEP
 from closedloop.recording import EventReader, EventWriter, RecordingWriter, TableReader, row_dtype
 from closedloop.recording.events import Event, EventTail
+from closedloop.steps import STEP
 from closedloop.watching import marks as marks_module
 from closedloop.watching import traces as traces_module
 from closedloop.watching.follower import Follower, Fresh, Stage

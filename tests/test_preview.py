@@ -27,12 +27,13 @@ from closedloop.detectors.rate import EventRate
 from closedloop.detectors.threshold import Threshold
 from closedloop.features.dff import Dff
 from closedloop.limits import effective
-from closedloop.loop import STEP, Loop, told
+from closedloop.loop import Loop
 from closedloop.policies.closed_loop import ClosedLoop
 from closedloop.policies.sham import Sham
 from closedloop.protocol import Protocol
 from closedloop.quality import Quality
 from closedloop.recording import RecordingWriter, row_dtype
+from closedloop.steps import STEP, told
 from closedloop.train import Refusal, Train
 from closedloop.watching import preview
 from closedloop.watching.watch import Watch

@@ -142,7 +142,7 @@ def test_phases_stand_in_the_order_of_the_study(report: Report) -> None:
 
 def test_sessions_with_light_are_marked_and_no_measure_is_pooled_with_another(report: Report) -> None:
     assert {r.phase for r in report.rows if r.trains} == {"re-exposure"}
-    assert any("[light: 1 trains]" in line for line in table.lines(report))
+    assert any("[1 trains]" in line for line in table.lines(report))
     assert {r.measure for r in report.rows} == {"level", "rate", "gain"}
     assert any("light was given in 2 session(s)" in note for note in report.notes)
 

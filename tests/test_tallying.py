@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from closedloop.arming import Phase
 from closedloop.health import HEALTH
-from closedloop.loop import RESTARTED, STEP, VALID, WARM
 from closedloop.optics import Warmth, warmed
 from closedloop.recording import Recording, RecordingWriter, create, row_dtype
+from closedloop.recording.layout import Layout
+from closedloop.steps import RESTARTED, STEP, VALID, WARM
 from closedloop.train import Refusal
-from closedloop.watching import averages, rates
+from closedloop.watching import averages, rates, signal_windows
 from closedloop.watching.dose import Pulses
 from closedloop.watching.status import State, trip_words, veto_words
 from closedloop.watching.tallies import Histogram
@@ -397,7 +398,7 @@ def test_time_left_is_of_sample_time_and_unknown_without_a_plan(scene):
 
 
 def test_disk_time_is_what_is_free_over_the_rate_of_this_session(scene, monkeypatch):
-    usage = {"free": 80 * RATE_HZ * 1.1 * 3600}
+    usage = {"free": Layout.of(ROW).stride * RATE_HZ * 1.1 * 3600}
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), usage))
     one = scene().record(6)
     status = one.watch().status
@@ -629,7 +630,7 @@ def test_a_decision_without_its_level_before_or_its_end_is_not_averaged(scene, a
 
 
 def test_a_window_that_left_memory_is_read_from_the_disk(scene, monkeypatch):
-    monkeypatch.setattr(averages, "_RECENT_ROWS", 500)
+    monkeypatch.setattr(signal_windows, "_RECENT_ROWS", 500)
     one = scene()
     for number in range(1, 6):
         one.record(10, signal_lit=1000).record(10, signal_lit=1000 + 100 * number)

@@ -16,10 +16,13 @@ from closedloop import cli
 from closedloop.errors import ConfigError
 from closedloop.protocol import load_protocol
 from closedloop.rig import load_rig
+from closedloop.study import load_study
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PROTOCOL = (CONFIGS / "protocols" / "withdrawal_inhibition.yaml").read_text(encoding="utf-8")
 RIG = (CONFIGS / "rigs" / "simulated.yaml").read_text(encoding="utf-8")
+IN_BLOCKS = (CONFIGS / "protocols" / "abstinence_preference.yaml").read_text(encoding="utf-8")
+STUDY = (CONFIGS / "studies" / "abstinence.yaml").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ IN_PROTOCOL = {
         "policy:\n  - closed_loop\n",
         "policy:",
         "policy",
-        "must be a map with a 'kind' (got a list); known in policies: closed_loop, on_board, sham",
+        "must be a map with a 'kind' (got a list); known in policies: catch, closed_loop, ",
     ),
     "text for a part": mistake(
         "policy:\n  kind: closed_loop\n  refractory: 5 s",
@@ -285,8 +288,83 @@ IN_PROTOCOL = {
     "terminal escape in a value": mistake(
         "on: 500 ms", r'on: "\e[31m5"', r"\e[31m", "light.on", r"is no time (got '\x1b[31m5'); write"
     ),
+    "terminal escape in a name": mistake(
+        "condition: K3",
+        r'condition: "\e[2JK3"',
+        r"\e[2J",
+        "condition",
+        r"cannot be printed",
+        r"(got '\x1b[2JK3'); take",
+    ),
+    "a line of its own in a name": mistake(
+        "condition: K3", r'condition: "K3\nall is safe"', "all is safe", "condition", "a second line", "; take it out"
+    ),
+    "text that runs backwards": mistake(
+        "condition: K3", r'condition: "\u202eK3"', r"\u202e", "condition", "cannot be printed", "; take it out"
+    ),
+    "a time beyond all bounds": mistake(
+        "on: 500 ms", "on: 1e300 s", "on: 1e300 s", "light.on", "is too large (got 1e300 s); write for example"
+    ),
     "a page for a value": mistake("on: 500 ms", "on: " + "9" * 5000, "on: 999", "light.on", "9...); write for example"),
 }
+
+_BEFORE, _TEST = "name: before, lasts: 10 min", "{name: test, lasts: 20 min}"
+_GATE, _SESSION = "when: high, debounce: 500 ms", "session_on: 90 s"
+IN_EXPERIMENT = {
+    "block without unit": mistake(
+        _BEFORE, "name: before, lasts: 10", "name: before", "blocks.0.lasts", "needs a unit (got 10); write"
+    ),
+    "block without end": mistake(_TEST, "{name: test, trains: 5}", "trains: 5", "blocks.1.lasts", "missing", "; add"),
+    "block without name": mistake(_TEST, "{lasts: 20 min}", "{lasts", "blocks.1.name", "missing", "name: baseline"),
+    "release alone": mistake(
+        _TEST, "{name: test, lasts: 20 min, release: 2}", "release: 2}", "blocks.1.release", "needs a threshold"
+    ),
+    "misspelt policy of a block": mistake(
+        "policy: {kind: manual}", "policy: {kind: manuel}", "manuel", "blocks.0.policy.kind", "did you mean 'manual'?"
+    ),
+    "two lengths of a session": mistake(
+        "warm_up: 5 min", "warm_up: 5 min\nduration: 30 min", "duration: 30", "duration", "blocks both", "; leave"
+    ),
+    "misspelt gates": mistake("gates:", "gate:", "gate:", "gate", "did you mean 'gates'?"),
+    "gate without input": mistake("input: paired, ", "", "{when: high", "gates.0.input", "missing", "input: paired"),
+    "a gate's direction": mistake(_GATE, "when: up", "when: up", "gates.0.when", "(got up); use one of these"),
+    "edge without hold": mistake(_GATE, "when: rising", "when: rising", "gates.0", "for how long", "'hold: 2 s'"),
+    "turning without speed": mistake(_GATE, "when: turning", "when: turning", "gates.0.at_least", "; write", "/min"),
+    "debounce without unit": mistake(_GATE, "when: high, debounce: 5", "when:", "gates.0.debounce", "needs a unit"),
+    "unknown opsin": mistake("opsin: Jaws", "opsin: Jawz", "Jawz", "preparation.opsin", "did you mean 'Jaws'?"),
+    "compartment": mistake("soma", "axon", "axon", "preparation.compartment", "'soma' or 'terminals'", "; use one"),
+    "neither yes nor no": mistake(
+        "same_fibre: yes", "same_fibre: so", "same_fibre: so", "preparation.same_fibre", "(got so); "
+    ),
+    "power for irradiance": mistake(
+        "site: VP", "site: VP\n  needed: 5 mW", "needed", "preparation.needed", "is no unit of irradiance", "mW/mm2"
+    ),
+    "dose without unit": mistake(_SESSION, "session_on: 90", "session_on", "limits.session_on", "needs a unit"),
+    "power for energy": mistake(
+        _SESSION, "session_energy: 9 mW", "session_energy", "limits.session_energy", "is no unit of energy", "use mJ"
+    ),
+    "too warm": mistake(_SESSION, "heating: 2 K", "heating", "limits.heating", "at most 1 K (got 2 K); "),
+    "no train at all": mistake(
+        "trains_per_session: 150", "trains_per_session: 0", "_session: 0", "limits.trains_per_session", "at least 1"
+    ),
+    "probability without unit": mistake(
+        "kind: sham", "kind: catch\n  probability: 0.25", "0.25", "policy.probability", "needs a unit", "25 %"
+    ),
+    "a block of trains that does not fit": mistake(
+        "kind: sham", "kind: catch\n  by: permuted_blocks\n  block: 6", "block: 6", "policy.block", "; choose a block"
+    ),
+    "nobody to be yoked to": mistake("kind: sham", "kind: yoked", "policy:", "policy.partner", "missing", "; add"),
+    "a partner that is not there": mistake(
+        "kind: sham", "kind: yoked\n  partner: away.csv", "away", "policy.partner", "cannot be read", "; give a session"
+    ),
+    "more trains than time": mistake(
+        "kind: sham", "kind: open_loop\n  trains: 600\n  within: 10 min", "within", "policy.within", "too short"
+    ),
+    "a board that knows no blocks": mistake(
+        "kind: sham", "kind: on_board", "policy:", "policy", "the board knows no blocks", "; leave them out"
+    ),
+}
+
 
 IN_RIG = {
     "one board at two baud rates": mistake(
@@ -353,6 +431,18 @@ IN_RIG = {
     "map where a list belongs": mistake(
         "inputs: [lever, chamber]", "inputs: {a: b}", "inputs:", "inputs", "must be a list (got a map); write a list"
     ),
+    "one name for two inputs": mistake(
+        "inputs: [lever, chamber]",
+        "inputs: [lever, lever]",
+        "inputs:",
+        "inputs",
+        "one name twice",
+        "; give each its own",
+    ),
+    "a core of nothing": mistake("core: 200 um", "core: 1e-300 um", "core:", "light.core", "must be at least 1 um"),
+    "no aperture at all": mistake(
+        "aperture: 0.39", "aperture: 1e-300", "aperture:", "light.aperture", "must be at least 0.01"
+    ),
     "no name for an input": mistake(
         "inputs: [lever, chamber]",
         "inputs: [lever, 2nd]",
@@ -387,12 +477,36 @@ def test_a_mistake_in_a_protocol_is_explained(name: str, tmp_path: Path) -> None
     check(IN_PROTOCOL[name], IN_PROTOCOL[name].edit(PROTOCOL), load_protocol, tmp_path)
 
 
+@pytest.mark.parametrize("name", IN_EXPERIMENT)
+def test_a_mistake_in_blocks_gates_dose_or_preparation_is_explained(name: str, tmp_path: Path) -> None:
+    check(IN_EXPERIMENT[name], IN_EXPERIMENT[name].edit(IN_BLOCKS), load_protocol, tmp_path)
+
+
 @pytest.mark.parametrize("name", IN_RIG)
 def test_a_mistake_in_a_rig_is_explained(name: str, tmp_path: Path) -> None:
     text = IN_RIG[name].edit(RIG)
     if name == "one board at two baud rates":
         text = text.replace("port: simulated", "port: COM3")
     check(IN_RIG[name], text, load_rig, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "lasts", "says"),
+    [
+        (10_000, "1 s", r"blocks: must have at most 32 items, not 10000 \(got a list\); take some out"),
+        (2, "100 h", r"the session lasts 200\.083 h, more than 168 h; shorten it or its blocks"),
+    ],
+)
+def test_a_session_without_end_is_refused_and_not_reckoned_with(
+    number: int, lasts: str, says: str, tmp_path: Path
+) -> None:
+    before, found, _ = IN_BLOCKS.partition("\nblocks:")
+    assert found
+    rest = IN_BLOCKS[IN_BLOCKS.index("\ngates:") :]
+    path = tmp_path / "mine.yaml"
+    path.write_text(before + "\nblocks:\n" + f"  - {{name: one, lasts: {lasts}}}\n" * number + rest, encoding="utf-8")
+    (line,) = wrong(load_protocol, path)
+    assert re.fullmatch(rf"{re.escape(str(path))}:\d+: {says}", line), line
 
 
 def edited(*names: str) -> str:
@@ -453,7 +567,7 @@ def test_a_single_feature_without_a_list_has_its_mistakes_explained_too(tmp_path
 def test_what_is_no_configuration_at_all_gives_one_line(content: bytes, says: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes(content)
-    for load in (load_protocol, load_rig):
+    for load in (load_protocol, load_rig, load_study):
         problems = wrong(load, path)
         assert problems[0].startswith(f"{path}:{says}")
         assert len(problems) <= 2
@@ -521,7 +635,7 @@ def test_files_of_the_other_kind_are_recognised() -> None:
     [
         ("withdrawl_sham", "withdrawl_sham: no such file; did you mean 'withdrawal_sham'?"),
         ("withdrawal_sham.yaml", "withdrawal_sham.yaml: no such file; did you mean 'withdrawal_sham'?"),
-        ("zzz", "zzz: no such file; give a path, or one of: baseline, demo"),
+        ("zzz", "zzz: no such file; give a path, or one of: abstinence_baseline, abstinence_catch, "),
         ("../configs/protocols/none.yaml", "../configs/protocols/none.yaml: no such file; "),
         ("x" * 5000, "x" * 60 + "...: cannot be read"),
         ("a\0b", "'a\\x00b': "),
@@ -619,7 +733,7 @@ NASTY += [
 
 @settings(max_examples=300, deadline=None)
 @given(
-    text=st.sampled_from([PROTOCOL, RIG]),
+    text=st.sampled_from([PROTOCOL, RIG, IN_BLOCKS, STUDY]),
     edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 30), st.sampled_from(NASTY)), min_size=1, max_size=4),
 )
 def test_no_damage_to_a_file_gives_anything_but_lines(
@@ -630,7 +744,7 @@ def test_no_damage_to_a_file_gives_anything_but_lines(
         text = text[:at] + new + text[at + length :]
     path = tmp_path_factory.getbasetemp() / "damaged.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    for load in (load_protocol, load_rig):
+    for load in (load_protocol, load_rig, load_study):
         try:
             load(str(path))
         except ConfigError as error:

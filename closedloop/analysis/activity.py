@@ -26,13 +26,15 @@ from closedloop.detectors.threshold import Threshold
 from closedloop.errors import ConfigError, RecordingError
 from closedloop.features import Feature
 from closedloop.limits import effective
-from closedloop.loop import PLANNED, VALID, WARM, Loop, Plan
+from closedloop.loop import Loop, Plan
 from closedloop.model import FROM_FILE, OneOf
 from closedloop.online.events import events_in
 from closedloop.policies.sham import Sham
 from closedloop.protocol import Protocol, needs_control
 from closedloop.readings import FLAG_LIGHT, Readings, Stream
 from closedloop.recording import Recording
+from closedloop.steps import PLANNED, VALID, WARM
+from closedloop.watching.planned import planned_in
 
 ROBUST = 1.4826  # MAD to SD, for a normal distribution
 _MOST_CUT = 0.1  # part of the events whose end was not seen, above which the others are too small a choice
@@ -53,7 +55,8 @@ class Trace:
         photometry: what it was measured with; None if nobody says.
         rate_hz: readings a second.
         sha256: of the readings.
-        trains: how many trains of light were delivered.
+        trains: how many trains of light were delivered; planned, where the session is blinded.
+        blinded: whether the arm is not to be seen.
         features: the chain.
         warm_up_s: left out from the start.
         values: the chain's number at each reading.
@@ -70,6 +73,7 @@ class Trace:
     rate_hz: float
     sha256: str
     trains: int
+    blinded: bool
     features: Chain
     warm_up_s: float
     values: Floats
@@ -146,8 +150,9 @@ def trace(path: Path, how: How) -> Trace:
         ConfigError: what it does not say is not given either; or the chain cannot be used on it.
     """
     recording = Recording.open(path) if path.is_dir() else None
-    stream = recording.stream if recording else formats.read(path)
-    protocol = how.protocol or _protocol_of(path, recording)
+    true = recording.sealed() if recording else None  # a blinded session, too, is measured as it was
+    stream = true.stream if true else formats.read(path)
+    protocol = how.protocol or _protocol_of(path, true)
     if problems := needs_control(protocol, stream):
         raise ConfigError(*problems)
     header = recording.header if recording else {}
@@ -167,6 +172,7 @@ def trace(path: Path, how: How) -> Trace:
         rate_hz=stream.rate_hz,
         sha256=digest_of(stream.readings),
         trains=trains,
+        blinded=recording is not None and bool(recording.blinded),
         features=features,
         warm_up_s=warm_up_s,
         values=steps["feature"].copy(),
@@ -211,8 +217,14 @@ def _protocol_of(path: Path, recording: Recording | None) -> Protocol:
 def _own_light(readings: Readings, recording: Recording | None, recovery_s: float) -> tuple[Bools, int]:
     """Readings under light of ours or its recovery, and how many trains were delivered.
 
-    The stimulator's TTL copy in the readings says when; where it is not wired, all that was planned counts as lit.
+    The stimulator's TTL copy in the readings says when; where it is not wired, all that was planned counts as lit. So
+    it does in a blinded session, for every arm must come out alike.
     """
+    if recording is not None and recording.blinded:
+        rows = recording.rows(0, len(readings))
+        refused = {event.train for event in recording.events() if event.kind == "refused"}
+        planned = sum(one.train not in refused for one in planned_in(rows))
+        return (rows["bits"] & PLANNED) != 0, planned
     flagged = (readings["flags"] & FLAG_LIGHT) != 0
     rises = int(np.count_nonzero(np.diff(flagged.astype(np.int8), prepend=0) == 1))
     told = sum(event.kind == "light_on" for event in recording.events()) if recording else 0

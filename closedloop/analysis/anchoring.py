@@ -133,7 +133,9 @@ def _unfit(trace: Trace) -> Iterator[str]:
             "it does not say what it was measured with; give --sensor, --fibre and --signal-power (and add a "
             "photometry section to the rig)"
         )
-    if trace.trains:
+    if trace.trains and trace.blinded:
+        yield f"it is blinded, its {trace.trains} trains lit or dark by arm; an anchor is made of sessions in the dark"
+    elif trace.trains:
         yield f"light was given in it ({trace.trains} trains); an anchor is made of sessions in the dark"
     if trace.phase != _NO_PHASE and not trace.phase.casefold().startswith(BASELINE):
         yield f"its protocol says phase '{trace.phase}'; an anchor is made of drug-free sessions (phase: baseline)"

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from closedloop.analysis.scoring import Floats, Spans, Ticks
-from closedloop.loop import DETECTED, RESTARTED, STEP, VALID, WARM, Loop, Plan
+from closedloop.loop import Loop, Plan
 from closedloop.model import kernel
 from closedloop.readings import FLAG_LIGHT, READING, Stream
+from closedloop.steps import DETECTED, RESTARTED, STEP, VALID, WARM
 
 BATCH = 20_000  # readings; their steps stay in the processor's cache
 

@@ -9,30 +9,36 @@ from typing import Any
 
 import numpy as np
 
-from closedloop import formats, wire
+from closedloop import formats, gates, wire
+from closedloop.analysis.counting import count_steps, missing
 from closedloop.analysis.detection import BATCH
-from closedloop.analysis.summary import count_steps, missing
 from closedloop.anchor import photometry_of
 from closedloop.changes import Change, changes_in, rerun
+from closedloop.deciding import TEST
 from closedloop.errors import ConfigError
 from closedloop.limits import effective
-from closedloop.loop import STEP, TEST, Loop, Plan, Steps, told
+from closedloop.loop import Loop, Plan
 from closedloop.model import digest
-from closedloop.protocol import Protocol, needs_control
+from closedloop.protocol import Protocol, Setting, needs_control
 from closedloop.readings import Stream
 from closedloop.recording import Event, Recording
+from closedloop.steps import STEP, Steps, told
 from closedloop.train import Refusal
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """A recording with what the loop made of it; `steps` has one STEP for each of the stream's readings."""
+    """A recording with what the loop made of it; `steps` has one STEP for each of the stream's readings.
+
+    Where `blinded`, the copy of the light in the readings must not be shown.
+    """
 
     stream: Stream
     protocol: Protocol
     seed: int
     steps: Steps
     decisions: tuple[str, ...]
+    blinded: bool = False
 
     def events(self) -> Iterator[Event]:
         """What the loop would have done, as events; there is no light in a replay."""
@@ -53,14 +59,17 @@ class Opened:
     """A recording, ready to be run through loops.
 
     Attributes:
-        stream: its readings.
-        recording: the session it is; None of a file of another program.
+        stream: its readings, of a blinded session with the copy of the light.
+        recording: the session it is, a blinded one with its arm, which nothing that is printed may name; None of a
+            file of another program.
+        blinded: whether light must not be shown.
     """
 
     stream: Stream
     recording: Recording | None
+    blinded: bool = False
 
-    def plan(self, protocol: Protocol) -> Plan:
+    def plan(self, protocol: Protocol, seed: int | None = None) -> Plan:
         """The protocol under what the session was run with: its limits and its calibration.
 
         A file is replayed under the board's ceiling and the protocol's own limits.
@@ -68,25 +77,34 @@ class Opened:
         Raises:
             ConfigError: the protocol needs a control channel and there is none, or its anchor is of another animal.
         """
-        if problems := [*needs_control(protocol, self.stream), *_anchor_problems(self.recording, protocol)]:
+        problems = [*needs_control(protocol, self.stream), *_anchor_problems(self.recording, protocol)]
+        problems += gates.problems(protocol.gates, self.stream.input_names)
+        if problems:
             raise ConfigError(*problems)
         header = self.recording.header if self.recording else None
         limits = wire.Limits(**header["limits"]) if header else effective(protocol.limits, lease_s=0.5)
+        setting = self.setting(protocol)._replace(seed=self.seed(seed))
         if header is None:
-            return protocol.plan(limits, None)
-        return protocol.plan(limits, header["full_power_mw"], photometry_of(header, self.stream.source))
+            return protocol.plan(limits, None, None, setting)
+        return protocol.plan(limits, header["full_power_mw"], photometry_of(header, self.stream.source), setting)
+
+    def setting(self, protocol: Protocol) -> Setting:
+        """What the session brought to its plan, or what a file can tell."""
+        if self.recording is None:
+            return Setting(input_names=tuple(self.stream.input_names))
+        return Setting.of(self.recording.header, protocol.light)
 
     def seed(self, seed: int | None) -> int:
         """This seed, or the session's own, or 0."""
         own = self.recording.header["seed"] if self.recording else 0
         return own if seed is None else seed
 
-    def steps(self, protocol: Protocol) -> tuple[Loop, Iterator[Steps]]:
-        """A fresh loop, and what it makes of the readings, in batches.
+    def steps(self, protocol: Protocol, seed: int | None = None) -> tuple[Loop, Iterator[Steps]]:
+        """A fresh loop, and what it makes of the readings, in batches; `seed` is for what policies draw.
 
         With the very protocol that a session ran with, what a person changed meanwhile is done again, too.
         """
-        loop = Loop(self.plan(protocol), rate_hz=self.stream.rate_hz, nano_units=self.stream.nano_units)
+        loop = Loop(self.plan(protocol, seed), rate_hz=self.stream.rate_hz, nano_units=self.stream.nano_units)
         return loop, rerun(loop, self.stream.readings, _changes(self.recording, protocol), BATCH)
 
 
@@ -99,7 +117,8 @@ def open_recording(path: Path) -> Opened:
     if not path.is_dir():
         return Opened(formats.read(path), None)
     recording = Recording.open(path)
-    return Opened(recording.stream, recording)
+    true = recording.sealed()
+    return Opened(true.stream, true, recording.blinded)
 
 
 def read_recording(path: Path) -> Stream:
@@ -128,23 +147,23 @@ def replay(
     """
     opened = open_recording(path)
     count = len(opened.stream.readings)
-    loop, batches = opened.steps(protocol)
+    loop, batches = opened.steps(protocol, seed)
     steps = np.zeros(count, loop.step_type)
     done = 0
     for batch in batches:
         steps[done : done + len(batch)] = batch
         done += len(batch)
         advance(len(batch), count)
-    return Replayed(opened.stream, protocol, opened.seed(seed), steps, (*protocol.policy.decisions, TEST))
+    return Replayed(opened.stream, protocol, opened.seed(seed), steps, protocol.decisions, opened.blinded)
 
 
 def summary_of(
     opened: Opened, protocol: Protocol, seed: int | None = None, advance: Callable[[int, int], None] = lambda *_: None
 ) -> dict[str, Any]:
     """The summary of a replay; no step is kept, however long the recording is. For arguments see `replay`."""
-    decisions = (*protocol.policy.decisions, TEST)
+    decisions = protocol.decisions
     counted = count_steps(np.zeros(0, STEP), decisions)
-    _, batches = opened.steps(protocol)
+    _, batches = opened.steps(protocol, seed)
     for batch in batches:
         counted = _added(counted, count_steps(batch, decisions))
         advance(len(batch), len(opened.stream.readings))

@@ -1,4 +1,8 @@
-"""A recording in one JSON object: the public summary that `run`, `demo` and `replay` print."""
+"""A recording in one JSON object: the public summary that `run`, `demo` and `replay` print.
+
+Of a blinded session it says what is the same in every arm: what was planned. What was delivered is null, and is told
+once the study was unblinded.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from closedloop.analysis import occupancy
+from closedloop.analysis.counting import count_steps, lit_s, missing, percentiles
 from closedloop.deliveries import ON_BOARD
-from closedloop.loop import DETECTED, TEST, Steps
+from closedloop.health import HEALTH
 from closedloop.readings import duration_s
-from closedloop.recording import Event, Recording
-from closedloop.train import Refusal
+from closedloop.recording import Event, Recording, Rows
+from closedloop.watching.dose import Dose
+from closedloop.watching.follower import Fresh
+
+__all__ = ["count_steps", "lit_s", "missing", "percentiles", "summarise"]
 
 
 def summarise(recording: Recording) -> dict[str, Any]:
@@ -25,8 +34,7 @@ def summarise(recording: Recording) -> dict[str, Any]:
     outcome = recording.summary or {"ended": "broken_off", "reason": "the engine did not close the session"}
     counted = count_steps(rows, header["decisions"])
     refused = Counter(e.reason for e in events if e.kind == "refused")
-    on_s = lit_s(events, header["command"])
-    power_mw = header["tip_mw"]
+    ledger = dose(rows, events, header)
     return {
         "session": str(recording.folder),
         "protocol": header["protocol_name"],
@@ -42,61 +50,51 @@ def summarise(recording: Recording) -> dict[str, Any]:
         "detections": counted["detections"],
         "decisions": counted["decisions"],
         "refused": dict(sorted(refused.items())),
-        "trains": {
-            "commanded": sum(e.kind == "command" for e in events),
-            "delivered": sum(e.kind == "light_on" for e in events),
-            "on_board": sum(e.kind == "light_on" and e.reason == ON_BOARD for e in events),
-            "on_s": on_s,
-            "energy_mj": None if power_mw is None else on_s * power_mw,
-        },
+        "trains": _planned(ledger) if recording.blinded else _delivered(events, header),
         "latency_us": {
             "read_to_command": percentiles(_values(events, "command")),
             "command_to_light": percentiles(_values(events, "light_on")),
         },
         "ended": outcome["ended"],
         "reason": outcome["reason"],
+        **parts(rows, events, header, ledger),
     }
 
 
-def lit_s(events: Sequence[Event], command: dict[str, int]) -> float:
-    """Seconds of light as the board told; a train whose end was never heard counts as if it had run to its end."""
-    told = {e.train: e.value or 0.0 for e in events if e.kind == "light_off"}
-    planned_us = command["on_us"] * command["pulses"] + command["ramp_off_us"]
-    unheard = [e for e in events if e.kind == "light_on" and e.train not in told]
-    return (sum(told.values()) + planned_us * len(unheard)) / 1e6
-
-
-def count_steps(steps: Steps, decisions: Sequence[str]) -> dict[str, Any]:
-    """Detections, decisions that were not refused by the loop, and the loop's refusals, from its steps alone."""
-    numbered = steps[steps["train"] != 0]
-    taken = numbered["decision"][numbered["refused"] == 0]
-    kinds = {name: int(np.count_nonzero(taken == code + 1)) for code, name in enumerate(decisions)}
-    if not kinds.get(TEST):
-        kinds.pop(TEST, None)  # named only where a person asked for one
-    refused = Counter(Refusal(code).name.lower() for code in numbered["refused"] if code)
+def parts(rows: Rows, events: Sequence[Event], header: dict[str, Any], ledger: dict[str, Any]) -> dict[str, Any]:
+    """What is told of a session beyond the summary of a replay: dose, inputs, blocks, light outside a gate."""
     return {
-        "detections": int(np.count_nonzero(numbered["bits"] & DETECTED)),
-        "decisions": kinds,
-        "refused": dict(sorted(refused.items())),
+        "blinded": bool(header.get("blinded")),
+        "dose": ledger,
+        "inputs": occupancy.inputs(rows, header["input_names"], header["rate_mhz"] / 1000),
+        "blocks": occupancy.blocks(rows, events, header),
+        "outside_gate_s": occupancy.outside_gate_s(rows, events, header),
     }
 
 
-def missing(seq: Any, sent: int | None) -> int:
-    """Readings the board sent and nobody received: by its own count at the end, else by the jumps of its numbers."""
-    if sent is not None:
-        return max(0, sent - len(seq))
-    if len(seq) == 0:
-        return 0
-    span = (int(seq[-1]) - int(seq[0])) % (1 << 32)
-    return int(seq[0]) + span + 1 - len(seq)
+def dose(rows: Rows, events: list[Event], header: dict[str, Any]) -> dict[str, Any]:
+    """The ledger of light of a whole session; see `watching.dose`."""
+    light = Dose(header)
+    light.add(Fresh(rows, events, np.zeros(0, HEALTH)))
+    return light.ledger()
 
 
-def percentiles(values: Sequence[float]) -> dict[str, float] | None:
-    """p50, p99, p99.9 and the largest; None of nothing."""
-    if not values:
-        return None
-    p50, p99, p99_9 = np.percentile(np.asarray(values), (50, 99, 99.9))
-    return {"p50": float(p50), "p99": float(p99), "p99_9": float(p99_9), "max": float(max(values))}
+def _delivered(events: Sequence[Event], header: dict[str, Any]) -> dict[str, Any]:
+    on_s = lit_s(events, header["command"])
+    power_mw = header["tip_mw"]
+    return {
+        "commanded": sum(e.kind == "command" for e in events),
+        "delivered": sum(e.kind == "light_on" for e in events),
+        "on_board": sum(e.kind == "light_on" and e.reason == ON_BOARD for e in events),
+        "on_s": on_s,
+        "energy_mj": None if power_mw is None else on_s * power_mw,
+    }
+
+
+def _planned(ledger: dict[str, Any]) -> dict[str, Any]:
+    """The same keys, unknown, and the plan."""
+    unknown = dict.fromkeys(("commanded", "delivered", "on_board", "on_s", "energy_mj"))
+    return {"planned": ledger["planned"]["trains"], **unknown}
 
 
 def _values(events: Iterable[Event], kind: str) -> list[float]:

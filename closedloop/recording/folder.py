@@ -2,6 +2,8 @@
 
     header.json     what was run, on what; written when all is ready for the first row
     protocol.yaml   as run
+    sealed          blinded sessions only: what names the arm, see blinding.py
+    unblinded.json  once the study was unblinded: by whom and why; readers show the truth from then on
     rig.yaml        as run
     readings.table  one row a reading: what came in and what the loop made of it
     health.table    one row a quarter of a second: how the loop itself is
@@ -38,6 +40,8 @@ HEALTH_TABLE = "health.table"
 EVENTS = "events.jsonl"
 RESERVE = "reserve"
 SUMMARY = "summary.json"
+SEALED = "sealed"
+UNBLINDED = "unblinded.json"
 
 _LABEL = re.compile(r"[A-Za-z0-9]{1,64}")  # what BIDS allows in a label
 
@@ -104,7 +108,7 @@ def write_map(path: Path, value: Mapping[str, Any]) -> None:
     """
     part = path.with_name(path.name + ".part")
     part.unlink(missing_ok=True)
-    write_text(part, json.dumps(_plain(value), indent=1, allow_nan=False) + "\n")
+    write_text(part, json.dumps(plain(value), indent=1, allow_nan=False) + "\n")
     part.replace(path)
     if os.name == "posix":
         _sync_folder(path.parent)
@@ -131,12 +135,12 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON knows neither numpy's numbers nor nan: unknown is null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,7 @@
-"""Reads one session folder: of a session that runs, has ended or was broken off. Nothing in it is changed."""
+"""Reads one session folder: of a session that runs, has ended or was broken off. Nothing in it is changed.
+
+Of a blinded session it shows what is the same in every arm, until the folder says that the study was unblinded.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 from closedloop.errors import RecordingError
 from closedloop.health import HEALTH
 from closedloop.readings import READING, Stream
+from closedloop.recording import blinding
 from closedloop.recording import folder as files
 from closedloop.recording.events import Event, EventReader
 from closedloop.recording.layout import Rows
@@ -29,8 +33,9 @@ class Recording:
     Attributes:
         folder: the session folder.
         header: what was run, on what.
-        table: its rows, one a reading; `table.cut` rows are lost, and `table.verify()` checks them all.
-        log: its events; `log.cut` bytes are lost.
+        table: its rows as stored, one a reading; `table.cut` rows are lost, and `table.verify()` checks them all.
+        log: its events as stored; `log.cut` bytes are lost.
+        neutral: how a blinded session is shown; None where the arm may be known.
     """
 
     def __init__(self, folder: Path, header: dict[str, Any]) -> None:
@@ -38,6 +43,10 @@ class Recording:
         self.header = header
         self.table = TableReader(folder / files.TABLE)
         self.log = EventReader(folder / files.EVENTS)
+        self.neutral = _neutral(header, folder) if blinding.is_blinded(header) else None
+        self._open = blinding.Open(header.get("decisions") or ())
+        self._shown: list[Event] = []
+        self._read = 0
         self._health: TableReader | None = None
 
     @classmethod
@@ -50,15 +59,37 @@ class Recording:
         folder = Path(path)
         if not (folder / files.HEADER).is_file():
             raise RecordingError(f"{folder}: {_why_no_header(folder)}")
-        return cls(folder, _read_header(folder / files.HEADER))
+        recording = cls(folder, _read_header(folder / files.HEADER))
+        return recording.sealed() if (folder / files.UNBLINDED).is_file() else recording
+
+    @property
+    def blinded(self) -> bool:
+        """Whether the arm is kept from whoever reads this."""
+        return self.neutral is not None
+
+    def sealed(self) -> Recording:
+        """The same recording with its arm, for analysis that does not say it; itself if the session is not blinded.
+
+        Raises:
+            RecordingError: what was put apart is missing, damaged or of another session.
+        """
+        return Recording(self.folder, blinding.opened(self.header, self.folder)) if self.blinded else self
 
     def rows(self, start: int = 0, stop: int | None = None) -> Rows:
         """Rows [start, stop), as far as there are any now; see `TableReader.rows`."""
-        return self.table.rows(start, stop)
+        rows = self.table.rows(start, stop)
+        return rows if self.neutral is None else self.neutral.rows(rows)
 
     def events(self, after: int = -1) -> list[Event]:
         """Events whose number is greater than `after`; see `EventReader.events`."""
-        return self.log.events(after)
+        fresh = self.log.events(self._read - 1)
+        self._read += len(fresh)
+        self._shown += self.shown(fresh)
+        return self._shown[max(0, after + 1) :]
+
+    def shown(self, stored: list[Event]) -> list[Event]:
+        """The next events of the log as they may be shown, for one who reads the log alone: each once, in order."""
+        return (self.neutral or self._open).events(stored)
 
     def health(self, start: int = 0) -> Rows:
         """Rows of HEALTH from `start` on, as far as there are any now; none in recordings older than that table."""
@@ -67,7 +98,8 @@ class Recording:
             if not path.exists():
                 return np.zeros(0, HEALTH)
             self._health = TableReader(path)
-        return self._health.rows(start)
+        rows = self._health.rows(start)
+        return rows if self.neutral is None else self.neutral.health(rows)
 
     @property
     def finished(self) -> bool:
@@ -86,7 +118,8 @@ class Recording:
         Raises:
             RecordingError: there is one, and it is damaged.
         """
-        return files.read_map(self.folder / files.SUMMARY) if self.finished else None
+        summary = files.read_map(self.folder / files.SUMMARY) if self.finished else None
+        return summary if self.neutral is None else self.neutral.outcome(summary)
 
     @property
     def stream(self) -> Stream:
@@ -104,6 +137,14 @@ class Recording:
             readings[name] = rows[name]
         names = tuple(self.header["input_names"])
         return Stream(readings, self.header["rate_mhz"], self.header["nano_units"], str(self.folder), names)
+
+
+def _neutral(header: dict[str, Any], folder: Path) -> blinding.Neutral:
+    """How it is shown; only which number a test has is taken from what was put apart."""
+    try:
+        return blinding.Neutral(blinding.opened(header, folder).get("decisions") or ())
+    except RecordingError:
+        return blinding.Neutral()
 
 
 def lacking(header: Mapping[str, Any]) -> str:

@@ -53,7 +53,16 @@ class RecordingWriter:
         self.health = health.append
 
     @classmethod
-    def open(cls, folder: Path, *, header: Mapping[str, Any], protocol: str, rig: str, dtype: DType) -> RecordingWriter:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        header: Mapping[str, Any],
+        protocol: str,
+        rig: str,
+        dtype: DType,
+        sealed: str | None = None,
+    ) -> RecordingWriter:
         """Begins the recording in a folder made by `create`.
 
         Args:
@@ -63,6 +72,7 @@ class RecordingWriter:
             protocol: text of the protocol as run.
             rig: text of the rig as run.
             dtype: of one row, see `row_dtype`.
+            sealed: of a blinded session, what was put apart; see `blinding`.
 
         Raises:
             ConfigError: the folder holds a recording, or cannot be written, or the disk is full.
@@ -80,6 +90,8 @@ class RecordingWriter:
             opened.callback(events.close)
             files.write_text(folder / files.PROTOCOL, protocol)
             files.write_text(folder / files.RIG, rig)
+            if sealed is not None:
+                files.write_text(folder / files.SEALED, sealed)
             about = {**header, "format": files.FORMAT, "format_version": files.VERSION}
             files.write_map(folder / files.HEADER, about)
             opened.pop_all()

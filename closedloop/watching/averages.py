@@ -1,13 +1,13 @@
 """What the signal did around each decision, averaged by what was decided and what came of it. Nothing is fitted.
 
 Around a decision, dF/F is in percent of the signal's own mean over the 5 s before; the feature has no part in it. A
-decision is counted once all of its window has been recorded, if at least half of those 5 s were.
+decision is counted once all of its window has been recorded, if at least half of those 5 s were. Where the rig has a
+learned template of its light's artefact, the same is averaged less that template, beside what was recorded.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +20,8 @@ from closedloop.deliveries import ON_BOARD
 from closedloop.readings import scale_of
 from closedloop.recording import Event, Rows
 from closedloop.watching.follower import Fresh
+from closedloop.watching.own_light import OwnLight
+from closedloop.watching.signal_windows import SignalWindows
 
 Numbers = npt.NDArray[np.float64]
 
@@ -28,8 +30,6 @@ _BASE_BINS = round(BEFORE_S / BIN_S)
 _BINS = round((BEFORE_S + AFTER_S) / BIN_S)
 _LEAST_KNOWN = 0.5  # of the time before, for a level to compare with
 
-_RECENT_ROWS = 1 << 16  # kept in memory: a window and more at every rate of a board
-_MOST_MARKS = 4096  # where in the table which time is
 _AT_ONCE = 16  # windows a turn
 _ROWS_AT_ONCE = 20_000  # read from the disk for them
 
@@ -48,6 +48,7 @@ class Average(NamedTuple):
         low: lower end of the mean's 95 % confidence interval; nan where fewer than two are known.
         high: its upper end.
         unit: of mean, low and high.
+        less: the mean less the rig's artefact template; None where there is none, or no light was near.
     """
 
     key: str
@@ -57,6 +58,7 @@ class Average(NamedTuple):
     low: Numbers
     high: Numbers
     unit: str
+    less: Numbers | None = None
 
 
 @dataclass
@@ -67,6 +69,13 @@ class _Sums:
     known: Numbers = field(default_factory=lambda: np.zeros(_BINS))
     mean: Numbers = field(default_factory=lambda: np.zeros(_BINS))
     squares: Numbers = field(default_factory=lambda: np.zeros(_BINS))
+    taken: Numbers = field(default_factory=lambda: np.zeros(_BINS))  # by the template, sum over decisions
+    lit: int = 0  # decisions with light near, of which a template was taken away
+
+    def take(self, raw: Numbers, less: Numbers) -> None:
+        """What the template took from the decision just added."""
+        self.taken += np.nan_to_num(raw - less)
+        self.lit += 1
 
     def add(self, values: Numbers) -> None:
         """One more decision (Welford 1962)."""
@@ -95,7 +104,8 @@ class PeriEvents:
     """Averages of all decisions of a session; kinds and outcomes are found in it."""
 
     def __init__(self, header: dict[str, Any], fetch: Callable[[int, int], Rows]) -> None:
-        self._signal = _Signal(scale_of(header.get("nano_units", 0)), fetch)
+        self._signal = SignalWindows(scale_of(header.get("nano_units", 0)), fetch)
+        self._light = OwnLight(header)
         self._pending: deque[_Pending] = deque()
         self._by_train: dict[int, _Pending] = {}
         self._sums: dict[str, _Sums] = {}
@@ -126,6 +136,7 @@ class PeriEvents:
         return [_average(key, self._sums[key]) for key in sorted(self._sums)]
 
     def _hear(self, event: Event) -> None:
+        self._light.hear(event)
         match event.kind:
             case "decision":
                 self._await(event, event.reason or "unnamed")
@@ -152,66 +163,17 @@ class PeriEvents:
         if pending.train is not None:
             self._by_train.pop(pending.train, None)
         ticks, values, read = self._signal.window(pending.at_s - BEFORE_S, pending.at_s + AFTER_S)
-        dff = _dff(ticks - pending.at_s * 1e6, values)
-        if dff is not None:
-            self._sums.setdefault(pending.key, _Sums()).add(dff)
+        since_us = ticks - pending.at_s * 1e6
+        dff = _dff(since_us, values)
+        if dff is None:
+            return read
+        sums = self._sums.setdefault(pending.key, _Sums())
+        sums.add(dff)
+        less = self._light.less(ticks, values)
+        less_dff = None if less is None else _dff(since_us, less)
+        if less_dff is not None:
+            sums.take(dff, less_dff)
         return read
-
-
-class _Signal:
-    """The signal of any stretch of time: of the last readings from memory, of earlier ones from the disk."""
-
-    def __init__(self, scale: float, fetch: Callable[[int, int], Rows]) -> None:
-        self.last_s = -math.inf
-        self._scale = scale
-        self._fetch = fetch
-        self._count = 0  # rows seen
-        self._kept = np.zeros((2, 2 * _RECENT_ROWS))  # ticks and signal of the last of them
-        self._end = 0
-        self._marks: list[tuple[float, int]] = []  # ticks and number of some rows
-        self._every = _RECENT_ROWS // 64
-
-    def add(self, rows: Rows) -> None:
-        """The next rows of the table."""
-        self._mark(rows["ticks"])
-        self._count += len(rows)
-        self.last_s = float(rows["ticks"][-1]) / 1e6
-        rows = rows[-_RECENT_ROWS:]
-        if self._end + len(rows) > self._kept.shape[1]:
-            kept = self._kept[:, self._end - _RECENT_ROWS : self._end].copy()
-            self._kept[:, :_RECENT_ROWS] = kept
-            self._end = _RECENT_ROWS
-        now = slice(self._end, self._end + len(rows))
-        self._kept[0, now] = rows["ticks"]
-        self._kept[1, now] = self._of(rows)
-        self._end = now.stop
-
-    def window(self, since_s: float, until_s: float) -> tuple[Numbers, Numbers, int]:
-        """Ticks and signal of a stretch of time, and how many rows were read from the disk for it."""
-        ticks, values = self._kept[:, : self._end]
-        read = 0
-        if self._end < self._count and ticks[0] > since_s * 1e6:
-            rows = self._fetch(*self._numbers(since_s * 1e6, until_s * 1e6))
-            ticks, values, read = rows["ticks"].astype(np.float64), self._of(rows), len(rows)
-        first, last = np.searchsorted(ticks, (since_s * 1e6, until_s * 1e6))
-        return ticks[first:last], values[first:last], read
-
-    def _of(self, rows: Rows) -> Numbers:
-        volts: Numbers = (rows["signal_lit"].astype(np.float64) - rows["signal_dark"]) * self._scale
-        return volts
-
-    def _mark(self, ticks: npt.NDArray[np.int64]) -> None:
-        first = -self._count % self._every
-        self._marks += [(float(ticks[at]), self._count + at) for at in range(first, len(ticks), self._every)]
-        if len(self._marks) > _MOST_MARKS:
-            self._marks = self._marks[::2]
-            self._every *= 2
-
-    def _numbers(self, since: float, until: float) -> tuple[int, int]:
-        """Numbers of rows between which all of this time lies."""
-        first = max(0, bisect_right(self._marks, (since, 0)) - 1)
-        last = bisect_right(self._marks, (until, self._count))
-        return self._marks[first][1], self._marks[last][1] if last < len(self._marks) else self._count
 
 
 def _dff(since_us: Numbers, signal: Numbers) -> Numbers | None:
@@ -235,7 +197,8 @@ def _average(key: str, sums: _Sums) -> Average:
     two = sums.known >= 2
     known = sums.known[two]
     half[two] = _t(known - 1) * np.sqrt(sums.squares[two] / (known - 1) / known)
-    return Average(key, sums.n, time_s, mean, mean - half, mean + half, "% dF/F")
+    less = mean - sums.taken / np.maximum(sums.known, 1) if sums.lit else None
+    return Average(key, sums.n, time_s, mean, mean - half, mean + half, "% dF/F", less)
 
 
 def _t(degrees: Numbers) -> Numbers:

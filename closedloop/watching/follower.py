@@ -2,7 +2,8 @@
 
 It never raises for what it finds in the folder, never reads more in a turn than it was told to, never keeps a file open
 and never changes anything. A folder that is not a session yet, a table that shrinks and a folder that vanishes are said
-in words in `problem`, and looked at again in the next turn.
+in words in `problem`, and looked at again in the next turn. Of a blinded session it finds what is the same in every arm
+(`recording.blinding`).
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import numpy as np
 
 from closedloop.errors import RecordingError
 from closedloop.health import HEALTH
-from closedloop.loop import STEP, shown_in
-from closedloop.readings import READING
+from closedloop.readings import FLAG_LIGHT, READING
 from closedloop.recording import Event, Recording, Rows, row_dtype
 from closedloop.recording import folder as files
 from closedloop.recording.events import EventTail
 from closedloop.recording.layout import PAGE_BYTES, Layout
 from closedloop.recording.table_reader import TableReader
+from closedloop.steps import STEP, shown_in
 
 _EVENT_BYTES = 1 << 16  # of the log in one turn: some 400 events
 _LOOKS_OPENED = 2  # without writer and summary before a session just opened counts as broken off
@@ -41,6 +42,7 @@ _KINDS: dict[str, tuple[type, ...]] = {  # of what may be missing from a header,
     "bounds": (dict,),
     "computer": (dict,),
 }
+_LATER = ("ahead", "block", "kelvin")  # columns that older recordings lack
 _TRUTH = "truth"  # what the simulated rig puts into the folder before the session begins
 
 
@@ -61,11 +63,13 @@ class Fresh(NamedTuple):
         rows: the next rows of the table.
         events: events up to the time of the last row; all there are, once all rows are read.
         health: rows of HEALTH, likewise.
+        output_high: whether the newest reading saw the stimulator's output high, which rows of blinded sessions hide.
     """
 
     rows: Rows
     events: list[Event]
     health: Rows
+    output_high: bool = False
 
 
 class Follower:
@@ -76,7 +80,7 @@ class Follower:
         problem: what is wrong and what to do, in words; empty if nothing is.
         header: what was run, on what; empty until it has begun.
         summary: how it ended, or None.
-        size_bytes: of rows, events and health so far.
+        size_bytes: of rows, events and health so far; of a blinded session without the events.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -126,7 +130,9 @@ class Follower:
             return self._unreadable(str(error))
         except OSError as error:
             return self._unreadable(f"{self.folder}: {error.strerror or error}")
-        fresh = Fresh(rows, self._next_events(), self._next_health(recording))
+        fresh = Fresh(
+            rows, self._next_events(recording), self._next_health(recording), self._output_high(recording, rows)
+        )
         self.problem = self._damage(recording)
         self.size_bytes = self._measured(recording)
         return fresh
@@ -209,15 +215,22 @@ class Follower:
             self._last_ticks = int(rows["ticks"][-1])
         return rows
 
+    def _output_high(self, recording: Recording, rows: Rows) -> bool:
+        """As stored: light that nobody planned must be seen in a blinded session, too."""
+        if len(rows) == 0:
+            return False
+        newest = recording.table.rows(self._rows_read - 1, self._rows_read) if recording.blinded else rows[-1:]
+        return bool(len(newest) and newest["flags"][-1] & FLAG_LIGHT)
+
     @property
     def _caught_up(self) -> bool:
         return self._rows_read >= self._rows_there
 
-    def _next_events(self) -> list[Event]:
+    def _next_events(self, recording: Recording) -> list[Event]:
         self._beside["events"] = ""
         if not self._events:
             try:
-                self._events = self._tail.more(_EVENT_BYTES)
+                self._events = recording.shown(self._tail.more(_EVENT_BYTES))
             except RecordingError as error:
                 self._beside["events"] = str(error)
         due = len(self._events)
@@ -258,7 +271,8 @@ class Follower:
     def _measured(self, recording: Recording) -> int:
         rows = self._rows_there * Layout.of(recording.table.dtype).stride
         health = (self._health_read + len(self._health)) * Layout.of(HEALTH).stride
-        return PAGE_BYTES + rows + self._tail.read_bytes + health
+        events = 0 if recording.blinded else self._tail.read_bytes  # light has lines in it
+        return PAGE_BYTES + rows + events + health
 
 
 def _refuse_strange(recording: Recording) -> None:
@@ -271,7 +285,7 @@ def _refuse_strange(recording: Recording) -> None:
     if wrong:
         said = f"damaged: no usable {', '.join(wrong)}; restore it from a copy"
         raise RecordingError(f"{recording.folder / files.HEADER}: {said}")
-    if lacking := _lacking(recording.table.dtype, READING, STEP):
+    if lacking := _lacking(recording.table.dtype, READING, STEP, optional=_LATER):
         said = f"its rows lack {lacking}; it is of another version of closedloop, or not this session's"
         raise RecordingError(f"{recording.folder / files.TABLE}: {said}")
 
@@ -287,8 +301,8 @@ def _rows_of_health(rows: Rows, folder: Path) -> Rows:
     return rows
 
 
-def _lacking(dtype: np.dtype[np.void], *wanted: np.dtype[np.void]) -> str:
-    there = set(dtype.names or ())
+def _lacking(dtype: np.dtype[np.void], *wanted: np.dtype[np.void], optional: tuple[str, ...] = ()) -> str:
+    there = {*(dtype.names or ()), *optional}
     return ", ".join(name for one in wanted for name in one.names or () if name not in there)
 
 

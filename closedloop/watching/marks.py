@@ -17,6 +17,7 @@ import numpy as np
 from closedloop.recording import Event, Rows
 from closedloop.train import Refusal
 from closedloop.watching.follower import Fresh
+from closedloop.watching.planned import planned_in
 from closedloop.wire import ON_BOARD_TRAIN
 
 _BRIGHT = ("fire", "test", "on_board")  # decisions that are seen as light, or as refused
@@ -28,14 +29,15 @@ _MOST_AWAITED = 64  # decisions whose light may still come
 _LATE_US = 500_000  # after a train's planned end, its last light is not told any more
 _OPEN = np.iinfo(np.int64).max
 _NO_TRAIN = -1
-_VETOES = {reason.name.lower() for reason in Refusal if reason}
+_NO_VETO = ("PAUSED",)  # refusals whose name is a note of another kind
+_VETOES = {reason.name.lower() for reason in Refusal if reason and reason.name not in _NO_VETO}
 
 
 class Span(NamedTuple):
     """A stretch of time, or a moment.
 
     Attributes:
-        kind: light, refused, veto, gap, detection, trip, note, input:NAME, or the name of a dark decision.
+        kind: light, refused, veto, paused, gap, detection, trip, note, input:NAME, or the name of a dark decision.
         since_s: when it began.
         until_s: when it ended; None: it still goes on; the same as `since_s`: a moment.
         label: what it is, in few words.
@@ -201,6 +203,8 @@ class Marks:
         self._planned_us = _planned_us(header.get("command") or {})
         self._period_us = 1e9 / (header.get("rate_mhz") or 1e9)
         self._lanes = {f"input:{name}": _Lane(f"input:{name}") for name in self.input_names}
+        self._bright = () if header.get("blinded") else _BRIGHT  # of a blinded session nothing is seen but the plan
+        self._ahead: dict[int, int] = {}  # microseconds to the first light of trains that are planned ahead
         self._decided: dict[int, str] = {}
         self._newest: deque[Happening] = deque(maxlen=_MOST_HAPPENINGS)
         self._of_kind: dict[str, deque[Happening]] = {}
@@ -223,6 +227,7 @@ class Marks:
         if len(fresh.rows) and not self._seen_rows:
             self._seen_rows = True
             self._begin_inputs(fresh.rows)
+        self._look_ahead(fresh.rows)
         for event in fresh.events:
             kind, words = self._tellers.get(event.kind, _unknown)(event)
             happening = Happening(event.n, event.ticks / 1e6, kind, event.train, words)
@@ -266,6 +271,12 @@ class Marks:
 
     # Decisions and light
 
+    def _look_ahead(self, rows: Rows) -> None:
+        later = [one for one in planned_in(rows) if one.on_s > one.decided_s]
+        self._ahead |= {one.train: round((one.on_s - one.decided_s) * 1e6) for one in later}
+        while len(self._ahead) > _MOST_AWAITED:
+            del self._ahead[next(iter(self._ahead))]
+
     def _detection(self, event: Event) -> tuple[str, str]:
         words = "detection" if event.value is None else f"detection, score {event.value:.3g}"
         self._moment("detection", event, words)
@@ -277,9 +288,11 @@ class Marks:
             self._decided[event.train] = name
             if len(self._decided) > _MOST_AWAITED:
                 del self._decided[next(iter(self._decided))]
-        if name not in _BRIGHT:
-            self._lane(name).add(event.ticks, event.ticks + self._planned_us, _plain(name), event.train)
-        return "decision", f"{_plain(name)} decided, {_named(event.train)}"
+        if name not in self._bright:
+            since = event.ticks + self._ahead.pop(event.train or 0, 0)
+            self._lane(name).add(since, since + self._planned_us, _plain(name), event.train)
+        said = "decided" if name == "decided" else f"{_plain(name)} decided"  # blinded: no arm is named
+        return "decision", f"{said}, {_named(event.train)}"
 
     def _command(self, event: Event) -> tuple[str, str]:
         after = "" if event.value is None else f", {_time(event.value)} after its reading"
@@ -304,7 +317,7 @@ class Marks:
 
     def _refused(self, event: Event) -> tuple[str, str]:
         name = self._decided.pop(event.train or 0, None)
-        if name is not None and name not in _BRIGHT and self._lane(name).last_train == event.train:
+        if name is not None and name not in self._bright and self._lane(name).last_train == event.train:
             self._lane(name).take_back()
         label = _plain(event.reason or "no reason given")
         self._moment("refused", event, label)
@@ -364,7 +377,11 @@ class Marks:
             self._end_veto(event.ticks)
             return "veto", "fit to act on again"
         words = self._said(event)
-        if reason != "first_reading":
+        if reason == "paused":
+            self._lane("paused").add(event.ticks, _OPEN, "paused")
+        elif reason == "resumed" and "paused" in self._lanes and self._lanes["paused"].is_open:
+            self._lanes["paused"].end(event.ticks)
+        if reason not in ("first_reading", "block"):
             self._moment("note", event, words)
         return "note", words
 

@@ -20,16 +20,19 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+from pydantic import ValidationError
 
 from closedloop import wire
 from closedloop.anchor import photometry_of
-from closedloop.errors import ClosedLoopError
-from closedloop.loop import DETECTED, VALID, Loop
-from closedloop.model import Model, Part, Quantity, models_in, parts_within
-from closedloop.protocol import Protocol
+from closedloop.errors import ClosedLoopError, RecordingError
+from closedloop.loop import Loop
+from closedloop.model import FROM_FILE, Model, Part, Quantity, models_in, parts_within
+from closedloop.protocol import Protocol, Setting
 from closedloop.readings import READING, Readings
 from closedloop.recording import Recording
 from closedloop.recording import folder as files
+from closedloop.recording.blinding import DECIDED
+from closedloop.steps import DETECTED, VALID
 from closedloop.train import Refusal
 from closedloop.yaml_file import load
 
@@ -53,8 +56,10 @@ class Rerun:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._recording = Recording.open(folder)
-        self._protocol = load(Protocol, folder / files.PROTOCOL)
+        shown = Recording.open(folder)
+        self._recording = shown.sealed()  # a blinded session is re-run as it was, and its answers do not say how
+        self._protocol = _own(self._recording) if shown.blinded else load(Protocol, folder / files.PROTOCOL)
+        self._decision = DECIDED if shown.blinded else self._protocol.decisions[0]
         self._first = 0
         self._readings = np.empty(0, READING)
 
@@ -78,7 +83,7 @@ class Rerun:
             "release": release,
             "since_s": since_s,
             "until_s": until_s,
-            **_told(ticks[within] / 1e6, steps[within], self._protocol.policy.decisions),
+            **_told(ticks[within] / 1e6, steps[within], self._decision),
             "scores": _histogram(scores),
             "exact": self._first == 0,
             "relearned": [] if self._first == 0 else self._relearned(),
@@ -122,7 +127,8 @@ class Rerun:
         """Of a fresh loop: ticks and steps of all detections and decisions, and the scores fit to act on since then."""
         header = self._recording.header
         photometry = photometry_of(header, str(self._recording.folder))
-        plan = self._protocol.plan(self._limits(), header["full_power_mw"], photometry)
+        setting = Setting.of(header, self._protocol.light)
+        plan = self._protocol.plan(self._limits(), header["full_power_mw"], photometry, setting)
         loop = Loop(plan, rate_hz=self._rate_hz, nano_units=header["nano_units"])
         loop.set_threshold(threshold, release)  # as a session does it: a detector's own cap stays where it was
         ticks, marked, scores = [], [], []
@@ -162,13 +168,25 @@ def _histogram(scores: Any) -> dict[str, Any] | None:
     return {"low": float(edges[0]), "high": float(edges[-1]), "counts": counts.tolist()}
 
 
-def _told(at_s: Any, steps: Any, decisions: tuple[str, ...]) -> dict[str, Any]:
+def _own(recording: Recording) -> Protocol:
+    """The protocol that a blinded session ran with.
+
+    Raises:
+        RecordingError: this version does not know it; without a word of what is in it.
+    """
+    try:
+        return Protocol.model_validate(recording.header["protocol"], context=FROM_FILE)
+    except ValidationError:
+        raise RecordingError(f"{recording.folder}: its protocol is of another version of closedloop") from None
+
+
+def _told(at_s: Any, steps: Any, decision: str) -> dict[str, Any]:
     begun = (steps["decision"] != 0) & (steps["refused"] == 0)
     refused = Counter(Refusal(int(reason)).name.lower() for reason in steps["refused"] if reason)
     return {
         "detections": at_s[(steps["bits"] & DETECTED) != 0].tolist(),
         "fires": at_s[begun].tolist(),
-        "decision": decisions[0],
+        "decision": decision,
         "refused": dict(refused),
     }
 

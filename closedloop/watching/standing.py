@@ -1,5 +1,7 @@
 """How a session stands, judged from what was recorded. It decides nothing about light, and guesses nothing.
 
+Of a blinded session it says which train is planned now, and not whether it is lit; light that no plan explains is said.
+
 An age is judged only while the session runs and all of it has been read. Light is what the stimulator told and what
 the readings' copy of its output shows.
 
@@ -20,13 +22,14 @@ import numpy as np
 
 from closedloop.arming import Phase
 from closedloop.deliveries import ON_BOARD
-from closedloop.loop import RESTARTED, WARM
 from closedloop.model import Quantity, Seconds
 from closedloop.readings import FLAG_LIGHT
 from closedloop.recording import Event
 from closedloop.recording.folder import SUMMARY
 from closedloop.recording.layout import DType, Layout
+from closedloop.steps import RESTARTED, WARM
 from closedloop.watching.follower import Fresh, Stage
+from closedloop.watching.planned import Planned, PlannedTrain
 from closedloop.watching.status import UNHEARD, Line, State, Status, trip_words, veto_words
 
 DAQ, STIMULATOR = "daq", "stimulator"
@@ -44,6 +47,7 @@ _AND_EVENTS = 1.1  # events and health beside the readings
 _CATCHING_UP = "reading what was recorded so far"
 _PHASE_OF_NOTE = {"ready": Phase.READY, "disarmed": Phase.READY, "arm": Phase.ARMING, "armed": Phase.RUNNING}
 _WILL_ARM = {"arm_asked": True, "disarmed": False}  # as soon as warm-up is over
+_PAUSED = {"paused": True, "resumed": False}
 _STATE_OF_PHASE = {Phase.READY: State.READY, Phase.ARMING: State.ARMING, Phase.RUNNING: State.ARMED}
 _STATE_OF_ENDING = {
     "completed": State.COMPLETED,
@@ -55,6 +59,7 @@ _WORDS_OF_STATE = {
     State.READY: "warm-up is over: arm when animal and room are ready",
     State.ARMING: "the stimulator is asked to arm",
     State.ARMED: "light is given when the protocol decides",
+    State.PAUSED: "dark, and the block's clock stands still; Resume goes on, and arms again what was armed",
 }
 
 
@@ -99,9 +104,14 @@ class Standing:
         self._will_arm = self._wired and not header.get("by_hand", False)
         self._phase, self._phase_ns = Phase.WARMING, 0
         self._trip: Event | None = None
+        self._by_plan = _ByPlan(_span_s(header)) if header.get("blinded") else None
+        self._output_high = False
+        self._is_paused = False
 
     def add(self, fresh: Fresh) -> None:
         """Take in what was recorded since."""
+        if self._by_plan is not None:
+            self._by_plan.add(fresh)
         for event in fresh.events:
             self._hear(event)
         if len(fresh.health):
@@ -109,6 +119,7 @@ class Standing:
             self._enter(int(self._health["phase"]), int(self._health["host_ns"]))
         if len(fresh.rows):
             self._row = fresh.rows[-1]
+            self._output_high = fresh.output_high or bool(self._row["flags"] & FLAG_LIGHT)
             self._disk.row_dtype = fresh.rows.dtype
             restarted = np.flatnonzero(fresh.rows["bits"] & RESTARTED)
             if len(restarted):
@@ -144,6 +155,7 @@ class Standing:
             self._trip = event
         elif event.kind == "note":
             self._will_arm = _WILL_ARM.get(event.reason or "", self._will_arm)
+            self._is_paused = _PAUSED.get(event.reason or "", self._is_paused)
             if event.reason in _PHASE_OF_NOTE:
                 self._enter(_PHASE_OF_NOTE[event.reason], event.host_ns)
 
@@ -201,7 +213,7 @@ class Standing:
         train = self._light.lit(self._last_s)
         if train is not None:
             return State.LIT, _train_words(train)
-        if self._row["flags"] & FLAG_LIGHT:
+        if self._output_high and (self._by_plan is None or not self._by_plan.explains(self._last_s)):
             return State.LIT, self._unknown_light()
         return self._without_light(int(self._row["veto"]))
 
@@ -210,6 +222,8 @@ class Standing:
         return said if self._phase is Phase.RUNNING else f"{said}, and it is not armed: look at the light source"
 
     def _without_light(self, veto: int) -> tuple[State, str]:
+        if self._is_paused:
+            return State.PAUSED, _WORDS_OF_STATE[State.PAUSED]
         warm = bool(self._row["bits"] & WARM)
         if veto and warm and (self._phase is not Phase.WARMING or not self._wired):
             return State.VETOED, veto_words(veto)
@@ -228,6 +242,9 @@ class Standing:
         if self._phase is Phase.WARMING and warm and not self._wired:
             return State.UNWIRED, said or "this rig has no stimulator: trains are refused, the recording goes on"
         state = _STATE_OF_PHASE.get(self._phase, State.WARM_UP)
+        planned = None if self._by_plan is None else self._by_plan.now(self._last_s)
+        if planned is not None and state is State.ARMED:
+            said = f"train {planned}, by plan; the session is blinded: whether it is lit is not shown"
         return state, said or _WORDS_OF_STATE.get(state, "")
 
     # The lines
@@ -301,6 +318,32 @@ class _Light:
         if now_s - self._on_s > longest_s:
             return None
         return ON_BOARD if self._reason == ON_BOARD else str(self._train)
+
+
+class _ByPlan:
+    """Which train is planned now."""
+
+    def __init__(self, span_s: float) -> None:
+        self._span_s = span_s
+        self._planned = Planned()
+        self._last: PlannedTrain | None = None
+
+    def add(self, fresh: Fresh) -> None:
+        plans = self._planned.add(fresh)
+        if plans.made:
+            self._last = plans.made[-1]
+        if self._last in plans.taken_back:
+            self._last = None
+
+    def now(self, now_s: float) -> int | None:
+        """Its number; None while there is none."""
+        last = self._last
+        return last.train if last is not None and 0 <= now_s - last.on_s <= max(self._span_s, _SEEN_S) else None
+
+    def explains(self, now_s: float) -> bool:
+        """Whether a planned train may be what is seen of light."""
+        last = self._last
+        return last is not None and last.decided_s <= now_s <= last.on_s + self._span_s + _UNTOLD_S
 
 
 class _Disk:

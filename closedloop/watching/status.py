@@ -22,6 +22,7 @@ class State(Enum):
     ARMED = "ARMED"
     LIT = "LIGHT ON"
     VETOED = "SIGNAL VETO"
+    PAUSED = "PAUSED"
     UNWIRED = "NO STIMULATOR"  # warm, and this rig cannot give light
     TRIPPED = "TRIPPED"
     DEVICE_LOST = "DEVICE LOST"

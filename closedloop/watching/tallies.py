@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from closedloop.deliveries import ON_BOARD
-from closedloop.loop import shown_in
 from closedloop.recording import Event, Rows
+from closedloop.steps import shown_in
 from closedloop.watching.follower import Fresh
+from closedloop.watching.planned import train_s
 
 _LEAST_US, _DECADES, _PER_DECADE = 1.0, 7, 24
 _REMEMBERED = 1024  # decisions whose refusal may still be told
@@ -75,7 +76,8 @@ class Tallies:
         detections: onsets found.
         decisions: what the policy or a person wanted, by name; those of the header from the start, at 0.
         given: those of them that nothing refused, by name.
-        trains: commanded, delivered, cut_short, on_board (begun by the trigger line).
+        trains: commanded, delivered, cut_short, on_board (begun by the trigger line); of a blinded session planned.
+        blinded: whether nothing delivered is known here; light and energy are by plan then.
         refused: trains that were not given, by reason.
         received: readings.
         damaged: frames that came damaged, on both lines.
@@ -99,8 +101,11 @@ class Tallies:
         self.latency = {"read_to_command": Histogram(), "command_to_light": Histogram()}
         self.residual_us: dict[str, float] = {}
         self.shown: dict[str, float] = {}
+        self.blinded = bool(header.get("blinded"))
+        if self.blinded:
+            self.trains = {"planned": 0}
         self._tip_mw: float | None = header.get("tip_mw")
-        self._train_s = _train_s(header)
+        self._train_s = train_s(header)
         self._seq: tuple[int, int] | None = None
         self._sent: int | None = None
         self._ended = False
@@ -122,6 +127,8 @@ class Tallies:
         for event in fresh.events:
             if event.kind in self._hear:
                 self._hear[event.kind](event)
+        if self.blinded:
+            self.trains["planned"] = sum(self.given.values())
         if len(fresh.rows):
             self._count(fresh.rows)
             self.shown = {name: float(fresh.rows[name][-1]) for name in shown_in(fresh.rows.dtype)}
@@ -147,7 +154,9 @@ class Tallies:
 
     @property
     def lit_s(self) -> float:
-        """Light as told; of a session that has ended, a train whose end was never told counts as planned."""
+        """Light as told, or as planned if blinded; at the session's end what was not told to its end is as planned."""
+        if self.blinded:
+            return self.trains["planned"] * self._train_s
         return self._told_s + (self._untold * self._train_s if self._ended else 0.0)
 
     @property
@@ -208,11 +217,3 @@ class Tallies:
 
 def _known(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _train_s(header: dict[str, Any]) -> float:
-    """Light of one whole train, by plan."""
-    command = header.get("command")
-    if not command:
-        return 0.0
-    return float(command["on_us"] * command["pulses"] + command["ramp_off_us"]) / 1e6

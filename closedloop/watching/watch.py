@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from closedloop.watching.averages import PeriEvents
+from closedloop.watching.course import Course
 from closedloop.watching.dose import Dose
 from closedloop.watching.follower import Follower, Fresh, Stage
 from closedloop.watching.marks import Marks
@@ -31,6 +32,7 @@ class Watch:
         dose: light as delivered, against its limits.
         peri: averages around decisions.
         rates: event rate, and the digital inputs.
+        course: which block is on, pauses and gates.
         status: how the session stands, as of the last turn.
         version: grows when anything of this has changed.
     """
@@ -81,7 +83,7 @@ class Watch:
             changed = True
             if len(fresh.rows):
                 self.traces.add(fresh.rows)
-            for part in (self.marks, self.tallies, self.dose, self.rates, self._standing):
+            for part in (self.marks, self.tallies, self.dose, self.rates, self.course, self._standing):
                 part.add(fresh)
         self.peri.add(fresh)
         changed = self.peri.turn() or changed
@@ -101,6 +103,7 @@ class Watch:
         self.dose = Dose(header)
         self.peri = PeriEvents(header, self.follower.rows)
         self.rates = Rates(header)
+        self.course = Course(header)
         self._standing = Standing(self.follower.folder, header)
 
     def _look(self, now_ns: int) -> Look:

@@ -30,7 +30,7 @@ _TITLES = {
 }
 _APART, _SPREAD = 0.16, 0.6  # from animal to animal, and at most for all, in widths of a phase
 _KEY = (
-    "Large symbol: all sessions of a phase, with 95 % interval; small: each session. Star: light was given.\n"
+    "Large symbol: all sessions of a phase, with 95 % interval; small: each session. Star: trains, lit or dark.\n"
     "Filled: differs from the animal's own reference. Open: not told, or the reference itself. Dashed: verdict refused."
 )
 _STYLE: dict[Any, Any] = {

@@ -60,7 +60,7 @@ class Row:
         session: its source; ALL for all sessions of the phase.
         measure: level, rate or gain, in UNITS.
         n: what the interval is made of: seconds that are independent, events, peaks; sessions for a phase's level.
-        trains: trains of light that were delivered.
+        trains: trains of light that were delivered; of blinded sessions those planned, lit or dark by their arm.
         kind: of the verdict.
         verdict: in words; empty for a session in a phase of several.
     """
@@ -148,7 +148,7 @@ def lines(found: Report) -> list[str]:
     said, last = [first], ("", "")
     for row, line in zip(whole, table, strict=True):
         if (row.animal, row.phase) != last:
-            lit = f"  [light: {row.trains} trains]" if row.trains else ""
+            lit = f"  [{row.trains} trains]" if row.trains else ""
             said.append(f"{row.animal}, {row.phase}{lit}")
             last = row.animal, row.phase
         said.append(line)
@@ -282,8 +282,11 @@ def _order(phase: str) -> tuple[int, float, str]:
 
 
 def _notes(traces: dict[str, list[Trace]], anchor_of: dict[str, Anchor]) -> Iterator[str]:
-    if lit := sum(traced.trains > 0 for sessions in traces.values() for traced in sessions):
+    every = [traced for sessions in traces.values() for traced in sessions]
+    if lit := sum(traced.trains > 0 for traced in every if not traced.blinded):
         yield f"light was given in {lit} session(s); its trains and their recovery are left out, what it did is not"
+    if hidden := sum(traced.blinded for traced in every):
+        yield f"{hidden} session(s) are blinded: their trains are those planned, lit or dark by their arm, and left out"
     if bare := [name for name in traces if name not in anchor_of]:
         yield f"no anchor of {', '.join(sorted(bare))}: no verdict on level; make one with closedloop anchor"
 

@@ -16,7 +16,7 @@ from closedloop.analysis.scoring import Score, Ticks, pooled, score, without_eve
 from closedloop.analysis.workers import Run
 from closedloop.anchor import Photometry, photometry_of
 from closedloop.errors import ConfigError
-from closedloop.protocol import Protocol
+from closedloop.protocol import PLAIN, Protocol, Setting
 from closedloop.readings import Stream
 
 HALVES = ("first half", "second half")
@@ -51,6 +51,7 @@ class Material:
         full_power_mw: at the tip; None without calibration.
         photometry: what it was measured with; None if it does not say.
         bare: the recording before events were put into it, to count false alarms on; None if none were.
+        setting: what else its session brought.
     """
 
     name: str
@@ -60,10 +61,11 @@ class Material:
     full_power_mw: float | None
     photometry: Photometry | None = None
     bare: Stream | None = None
+    setting: Setting = PLAIN
 
     def runs(self, protocol: Protocol) -> list[Run]:
         """The protocol over it and, where events were put in, over the recording as it was."""
-        plan = protocol.plan(self.limits, self.full_power_mw, self.photometry)
+        plan = protocol.plan(self.limits, self.full_power_mw, self.photometry, self.setting)
         return [Run(plan, stream) for stream in (self.stream, self.bare) if stream is not None]
 
     def score(self, found: Sequence[Detected], window_s: float, part: Part | None = None) -> Score:
@@ -108,7 +110,7 @@ def material_of(path: Path, protocol: Protocol, events: Callable[[Stream], Event
     stream, onsets, bare = events(opened.stream)
     power = header["full_power_mw"] if header else None
     measured = photometry_of(header, str(path)) if header else None
-    return Material(str(path), stream, onsets, plan.limits, power, measured, bare)
+    return Material(str(path), stream, onsets, plan.limits, power, measured, bare, opened.setting(protocol))
 
 
 def each_once(materials: Sequence[Material]) -> None:

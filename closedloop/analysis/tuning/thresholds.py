@@ -15,8 +15,9 @@ from closedloop.analysis.detection import batches
 from closedloop.analysis.tuning.grid import is_computed, with_threshold
 from closedloop.analysis.tuning.material import HALVES, Detect, Material, Part, detected, parts_of, scores_of
 from closedloop.errors import ConfigError
-from closedloop.loop import VALID, WARM, Loop
+from closedloop.loop import Loop
 from closedloop.protocol import Protocol
+from closedloop.steps import VALID, WARM
 
 _WIDE, _CLOSE = 8, 9  # over all scores, twice; and between two of them that have the wanted rate between them
 _ROUNDS = 2  # ... and once more between two of those
