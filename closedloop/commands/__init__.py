@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import sys
 import textwrap
@@ -103,10 +104,15 @@ def show(result: dict[str, Any], lines: Sequence[str], *, as_json: bool) -> None
 
 
 def _fitted(line: str) -> str:
-    """A line too wide for the terminal as several, the others indented; whole where it goes into a file or a pipe."""
+    """A line too wide for the terminal as several, the others indented; whole where it goes into a file or a pipe.
+
+    In a table of names and texts ("  name  text") the texts stay under one another.
+    """
     if not sys.stdout.isatty():
         return line
-    width, indent = max(40, shutil.get_terminal_size().columns), " " * (len(line) - len(line.lstrip()) + 4)
+    column = re.match(r"\s{8,}|\s+\S+(?: \S+)*\s{2,}", line)
+    width = max(40, shutil.get_terminal_size().columns)
+    indent = " " * (column.end() if column else len(line) - len(line.lstrip()) + 4)
     return textwrap.fill(
         line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
     )

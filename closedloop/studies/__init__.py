@@ -1,0 +1,1 @@
+"""A study as it is carried out: who is in which arm, what is due, what was run. Its file is `closedloop.study`."""
