@@ -11,6 +11,7 @@ from pydantic import Field
 
 from closedloop.model import Model
 from closedloop.simulation.animal import Animal
+from closedloop.simulation.arena import Arena
 from closedloop.simulation.faults import Faults
 
 
@@ -18,6 +19,9 @@ class Simulation(Model):
     """What stands in for the hardware: the `simulation` section of a rig file."""
 
     animal: Animal = Field(default_factory=lambda: Animal(preset="demo"), description="The virtual animal.")
+    arena: Arena | None = Field(
+        None, description="Chambers, levers and beams that move the rig's digital inputs; none: they stay low."
+    )
     transport: Literal["auto", "pty", "tcp"] = Field(
         "auto", description="Pseudo-terminals (not on Windows) or TCP on this computer; auto takes the first it can."
     )

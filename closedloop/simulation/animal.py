@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +57,15 @@ class _Box(NamedTuple):
     height: float
 
 
+class Mark(NamedTuple):
+    """Where an animal was; see `VirtualAnimal.mark`."""
+
+    memory: Any
+    readings: int
+    labels: int
+    ending: list[tuple[int, int, Stretch | Burst]]
+
+
 class VirtualAnimal:
     """One animal in one session.
 
@@ -80,7 +89,7 @@ class VirtualAnimal:
         self._next_item, self._next_dip = next(self._script), next(self._dips, None)
         self._noise = noise
         self._parameters = parameters(animal, rate_hz)
-        self._memory = memory(animal, noise.standard_normal(WHITE))
+        self._memory = np.array([memory(animal, noise.standard_normal(WHITE))])
         self._boxes: list[_Box] = []
         self._ending: list[tuple[int, int, Stretch | Burst]] = []
         self._begun = 0
@@ -91,7 +100,7 @@ class VirtualAnimal:
         self._drawn_from = -_READINGS
         self._one_light, self._one = np.zeros(1), np.zeros((1, 5), np.int32)
         step(
-            self._memory,
+            self._memory[0],
             self._parameters,
             self._drawn[:0],
             self._one_light[:0],
@@ -135,6 +144,25 @@ class VirtualAnimal:
             readings[name] = counts[:, column]
         return readings
 
+    def draw_ahead(self) -> int:
+        """Readings of which everything random is drawn, at least one: there is a way back to a mark among them."""
+        if self._count == self._drawn_from + _READINGS:
+            self._draw()
+        return self._drawn_from + _READINGS - self._count
+
+    def mark(self) -> Mark:
+        """Where it is now, for `back_to`."""
+        self.draw_ahead()
+        return Mark(self._memory.copy(), self._count, len(self.labels), self._ending.copy())
+
+    def back_to(self, mark: Mark) -> None:
+        """Live from the mark on again, under another light; nothing may have been drawn since: see `draw_ahead`."""
+        if mark.readings < self._drawn_from:
+            raise ValueError(f"reading {mark.readings} is before the last draw, of {self._drawn_from}")
+        self._memory[:] = mark.memory
+        self._count, self._ending = mark.readings, mark.ending.copy()
+        del self.labels[mark.labels :]
+
     def _advance(self, light: npt.NDArray[np.float64], counts: npt.NDArray[np.int32]) -> None:
         """Readings that all lie within what is drawn, or begin the next draw."""
         if self._count == self._drawn_from + _READINGS:
@@ -142,7 +170,7 @@ class VirtualAnimal:
         row = self._count - self._drawn_from
         drawn = self._drawn[row : row + len(light)]
         left = self._left[self._kept + row : self._kept + row + len(light)]
-        step(self._memory, self._parameters, drawn, light, counts, left)
+        step(self._memory[0], self._parameters, drawn, light, counts, left)
         self._count += len(light)
         while self._ending and self._ending[0][0] < self._count:
             self.labels.append(self._label(heapq.heappop(self._ending)[2]))

@@ -75,14 +75,27 @@ class Animal(Protocol):
         """Signal lit and dark, control lit and dark, flags."""
 
 
+class Arena(Protocol):
+    """What is needed of a virtual arena."""
+
+    def reading(self, light: float) -> int:
+        """Digital inputs, bit 0 first."""
+
+
 class Live:
-    """An animal as a source; it lives on from one stream to the next."""
+    """An animal as a source, in an arena or in none; it lives on from one stream to the next.
 
-    input_count = 0
+    Args:
+        animal: what is measured.
+        rate_hz: readings a second.
+        arena: where it is; None: all inputs stay low.
+        input_count: digital inputs that the board says it has.
+    """
 
-    def __init__(self, animal: Animal, rate_hz: float) -> None:
-        self._animal = animal
+    def __init__(self, animal: Animal, rate_hz: float, arena: Arena | None = None, input_count: int = 0) -> None:
+        self._animal, self._arena = animal, arena
         self._seq = 0
+        self.input_count = input_count
         self.rate_mhz = round(rate_hz * 1000)
         self.nano_units = animal.nano_units
 
@@ -95,9 +108,10 @@ class Live:
         return ((self._seq + ahead) * 1_000_000_000 + self.rate_mhz // 2) // self.rate_mhz
 
     def take(self, light: float, /) -> Sample:
-        """The animal's next reading."""
+        """The animal's next reading, and where it is."""
         signal_lit, signal_dark, control_lit, control_dark, flags = self._animal.reading(light)
-        sample = Sample(self._seq, signal_lit, signal_dark, control_lit, control_dark, inputs=0, flags=flags)
+        inputs = 0 if self._arena is None else self._arena.reading(light)
+        sample = Sample(self._seq, signal_lit, signal_dark, control_lit, control_dark, inputs, flags)
         self._seq += 1
         return sample
 

@@ -19,6 +19,7 @@ from closedloop.errors import ClosedLoopError
 from closedloop.readings import Stream
 from closedloop.simulation import Simulation
 from closedloop.simulation.animal import VirtualAnimal
+from closedloop.simulation.arena import VirtualArena
 from closedloop.simulation.cable import Cable
 from closedloop.simulation.daq_board import DaqBoard, Live, Playback
 from closedloop.simulation.pace import Drift, Pace
@@ -45,6 +46,7 @@ class Order:
     stream: Stream | None
     speed: float
     truth: Path | None
+    inputs: tuple[str, ...] = ()
 
 
 class Rig:
@@ -55,6 +57,7 @@ class Rig:
         self._order = order
         self._is_fast = order.speed > 1
         self._animal: VirtualAnimal | None = None
+        self._arena: VirtualArena | None = None
         self.daq = DaqBoard(self._source(), waits_for_line=self._is_fast)
         self.stimulator = StimulatorBoard()
         self.daq.on_trigger = self._trigger
@@ -62,7 +65,7 @@ class Rig:
         self.stimulator_cable = self._cable("stimulator")
         self._drift = Drift(simulation.clock_drift_ppm)
         self._pace = Pace(order.speed, time.monotonic_ns())
-        self._witness = Witness(truth, self.daq, self.stimulator, self._animal)
+        self._witness = Witness(truth, self.daq, self.stimulator, self._animal, self._arena)
 
     def _trigger(self, daq_us: int) -> None:
         """The wire from the DAQ's trigger output."""
@@ -71,8 +74,12 @@ class Rig:
     def _source(self) -> Live | Playback:
         if self._order.stream is not None:
             return Playback(self._order.stream)
-        self._animal = VirtualAnimal(self._order.simulation.animal, self._order.rate_hz, self._order.seed)
-        return Live(self._animal, self._order.rate_hz)
+        order, arena = self._order, self._order.simulation.arena
+        self._animal = VirtualAnimal(order.simulation.animal, order.rate_hz, order.seed)
+        if arena is None:
+            return Live(self._animal, order.rate_hz)
+        self._arena = VirtualArena(arena, order.inputs, order.rate_hz, order.seed)
+        return Live(self._animal, order.rate_hz, self._arena, len(order.inputs))
 
     def _cable(self, name: str) -> Cable:
         simulation = self._order.simulation

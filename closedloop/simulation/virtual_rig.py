@@ -7,6 +7,7 @@ ports. It ends when it is stopped and when its parent dies.
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -105,6 +106,7 @@ def start(
     stream: Stream | None = None,
     speed: float = 1.0,
     truth: Path | None = None,
+    inputs: Sequence[str] = (),
 ) -> VirtualRig:
     """Start a simulated rig; it runs until it is stopped.
 
@@ -116,13 +118,17 @@ def start(
         speed: how many times faster than the wall; above 1 only with a recording, and never faster than the host
             follows.
         truth: folder in which what really happened is written down.
+        inputs: names of the rig's digital inputs, bit 0 first; what an arena moves must be among them.
 
     Raises:
-        ConfigError: a speed that cannot be, or a transport that this system does not have.
+        ConfigError: a speed that cannot be, a transport that this system does not have, or an arena whose inputs the
+            rig does not have.
         DeviceError: the process did not start.
     """
     if not speed > 0:
         raise ConfigError(f"--speed: must be above 0 (got {speed:g}); give for example 20")
     if speed != 1 and stream is None:
         raise ConfigError(f"--speed: only a recording can be played faster (got {speed:g}); add --play RECORDING")
-    return VirtualRig(Order(simulation, rate_hz, seed, stream, speed, truth))
+    if stream is None and simulation.arena is not None and (problems := simulation.arena.input_problems(inputs)):
+        raise ConfigError(*problems)
+    return VirtualRig(Order(simulation, rate_hz, seed, stream, speed, truth, tuple(inputs)))

@@ -1,7 +1,8 @@
 """Looks at the virtual boards after each turn and writes the truth about them. It changes nothing.
 
 Each line has `device_us` (the DAQ's clock), `time_s` (the same from the stream's first reading, null before there is
-one) and `host_ns` (when it was written). Labels have the animal's own `time_s`, from its first reading.
+one) and `host_ns` (when it was written). Labels and visits of the arena's chambers have the animal's own `time_s`,
+from its first reading.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from closedloop.simulation.animal import VirtualAnimal
+from closedloop.simulation.arena import VirtualArena
 from closedloop.simulation.daq_board import DaqBoard
 from closedloop.simulation.stimulator_board import StimulatorBoard
 from closedloop.simulation.truth import Truth
@@ -21,12 +23,20 @@ from closedloop.wire import State
 class Witness:
     """Remembers how far it has written."""
 
-    def __init__(self, truth: Truth, daq: DaqBoard, stimulator: StimulatorBoard, animal: VirtualAnimal | None) -> None:
+    def __init__(
+        self,
+        truth: Truth,
+        daq: DaqBoard,
+        stimulator: StimulatorBoard,
+        animal: VirtualAnimal | None,
+        arena: VirtualArena | None = None,
+    ) -> None:
         self._truth = truth
         self._daq = daq
         self._stimulator = stimulator
         self._animal = animal
-        self._streams = self._edges = self._labels = 0
+        self._arena = arena
+        self._streams = self._edges = self._labels = self._visits = 0
         self._state = State.DISARMED
 
     def note(self, kind: str, at_us: int, **values: Any) -> None:
@@ -47,6 +57,16 @@ class Witness:
             self._state = self._stimulator.state
             self.note("state", now_us, state=self._state.name)
         self._write_labels()
+        self._write_visits()
+
+    def _write_visits(self) -> None:
+        """The path through the arena; the first visit when the first stream has begun."""
+        if self._arena is None or self._streams == 0:
+            return
+        path = self._arena.path
+        for visit in path[self._visits :]:
+            self._truth.write("visit", time_s=visit.time_s, chamber=visit.chamber)
+        self._visits = len(path)
 
     def _write_labels(self) -> None:
         if self._animal is None:
