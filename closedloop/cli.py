@@ -14,7 +14,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from closedloop.commands import add_set, anchor, configured, duration_s, replay, say, show, study, tune
+from closedloop.commands import (
+    add_set,
+    anchor,
+    configured,
+    duration_s,
+    randomise,
+    rehearse,
+    replay,
+    say,
+    show,
+    study,
+    study_run,
+    tune,
+    unblind,
+)
 from closedloop.errors import ClosedLoopError, ConfigError, DeviceError, Tripped
 
 _ENDINGS = {"completed": 0, "stopped": 0, "device_lost": DeviceError.exit_code, "tripped": Tripped.exit_code}
@@ -67,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_selftest(commands)
     anchor.add(commands)
     study.add(commands)
+    rehearse.add(commands)
+    randomise.add(commands)
+    unblind.add(commands)
     tune.add(commands)
     return parser
 
@@ -125,10 +142,11 @@ def _add_demo(commands: Any) -> None:
 
 def _add_run(commands: Any) -> None:
     parser = commands.add_parser("run", help="one session")
-    parser.add_argument("protocol", metavar="PROTOCOL")
-    parser.add_argument("--rig", metavar="RIG", required=True)
+    parser.add_argument("protocol", metavar="PROTOCOL", nargs="?")
+    parser.add_argument("--rig", metavar="RIG")
     _add_session_options(parser)
-    parser.set_defaults(command=_run)
+    study_run.add(parser)
+    parser.set_defaults(command=_run, defaults={"out": _DATA})
 
 
 def _add_check(commands: Any) -> None:
@@ -168,12 +186,15 @@ def _add_flash(commands: Any) -> None:
 
 def _add_selftest(commands: Any) -> None:
     parser = commands.add_parser("selftest", help="measure a rig: latency, pulse widths, lease, refusals; GIVES LIGHT")
-    parser.add_argument("--rig", metavar="RIG", required=True)
-    parser.add_argument("--trains", metavar="N", type=int, default=20, help="pulses to measure (default: %(default)s)")
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, default=_DATA, help="for picture and figures (default: ./%(default)s)"
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    add = parser.add_argument
+    add("--rig", metavar="RIG", required=True)
+    add("--artefact", action="store_true", help="what light does to the signal, the fibre in a fluorescent slab")
+    add("--trains", metavar="N", type=int, help="pulses to measure (default: 20; with --artefact 60)")
+    add("--on", metavar="T", help="with --artefact: how long each pulse is lit (default: 500 ms, or the rig's limit)")
+    add("--after", metavar="T", help="with --artefact: how long is looked at after each (default: 2 s)")
+    add("--level", metavar="L", help="with --artefact: part of full power (default: the most that the limits allow)")
+    add("--out", metavar="DIR", type=Path, default=_DATA, help="for picture and figures (default: ./%(default)s)")
+    add("--json", action="store_true", help="one JSON object on standard output")
     parser.set_defaults(command=_selftest)
 
 
@@ -181,8 +202,12 @@ def _run(options: argparse.Namespace) -> int:
     from closedloop import screen, session, terminal
     from closedloop.analysis import summary
     from closedloop.recording import Recording
+    from closedloop.request import refuse
 
     request = _request(options)
+    if request.study is not None:
+        refuse(request)  # before the study's audit hears of it
+        study_run.begin(options, request.study)
     window = screen.Beside(wanted=not options.headless, picture=_picture(options), say=say)
     with window, terminal.SessionLine(request.expected_s) as line:
 
@@ -204,22 +229,28 @@ def _run(options: argparse.Namespace) -> int:
 
 def _request(options: argparse.Namespace) -> Any:
     from closedloop.analysis.replay import read_recording
-    from closedloop.session import Request
+    from closedloop.request import Request
 
-    protocol, rig = configured(options)
-    if rig is None:
-        raise ConfigError("--rig: a session needs a rig; add --rig simulated, or your own")
+    of_study = study_run.filled(options)
+    if of_study is None:
+        protocol, rig = configured(options)
+        if rig is None:
+            raise ConfigError("--rig: a session needs a rig; add --rig simulated, or your own")
+        said = {"protocol": protocol, "rig": rig, "out": options.out.resolve(), "seed": _seed(options.seed)}
+    else:
+        said = study_run.taken(of_study)
     return Request(
-        protocol=protocol,
-        rig=rig,
-        out=options.out.resolve(),
-        seed=secrets.randbits(31) if options.seed is None else options.seed,
+        **said,
         subject=options.subject,
         duration_s=duration_s(options.duration),
         play=read_recording(options.play) if options.play else None,
         speed=_speed(options.speed),
         by_hand=options.by_hand,
     )
+
+
+def _seed(given: int | None) -> int:
+    return secrets.randbits(31) if given is None else given
 
 
 def _picture(options: argparse.Namespace) -> Path | None:
@@ -310,16 +341,20 @@ def _selftest(options: argparse.Namespace) -> int:
     from datetime import datetime
 
     from closedloop import selftest
-    from closedloop.rig import SIMULATED, load_rig
+    from closedloop.commands import artefact
+    from closedloop.rig import load_rig
 
-    if options.trains < 1:
+    if options.trains is not None and options.trains < 1:
         raise ConfigError(f"--trains: must be at least 1 (got {options.trains})")
     rig = load_rig(options.rig)
-    for line in selftest.announcement(rig, options.trains):
+    if options.artefact:
+        return artefact.run(rig, options)
+    artefact.refuse_its_options(options)
+    trains = options.trains or selftest.TRAINS
+    for line in selftest.announcement(rig, trains):
         say(line)
-    if sys.stdin.isatty() and rig.daq.port != SIMULATED and rig.stimulator.wired_to:
-        input("Press Enter when the fibre is out of the animal; Ctrl-C to leave it. ")
-    result = selftest.selftest(rig, options.trains, say)
+    artefact.confirm(rig)
+    result = selftest.selftest(rig, trains, say)
     picture, figures = selftest.write(result, rig, options.out, datetime.now().astimezone())
     written = {"picture": str(picture), "figures": str(figures)}
     show(result.as_dict() | written, [*selftest.lines(result.checks), str(picture)], as_json=options.json)

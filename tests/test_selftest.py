@@ -14,6 +14,7 @@ import pytest
 from closedloop import framing, selftest, wire
 from closedloop.errors import DeviceError
 from closedloop.limits import Limits, effective
+from closedloop.link import Link
 from closedloop.rig import load_rig
 from closedloop.selftest import Check, checks
 from closedloop.selftest.bench import DAQ, STIMULATOR, Bench
@@ -439,7 +440,7 @@ def test_a_simulated_rig_is_tested_over_real_serial_bytes(tmp_path: Path) -> Non
 def test_the_light_is_dark_after_an_exception_and_after_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[wire.Message] = []
     rig = load_rig("simulated")
-    real = selftest.Link.send
+    real = Link.send
 
     def send(link: Any, message: wire.Message) -> None:
         sent.append(message)
@@ -449,7 +450,7 @@ def test_the_light_is_dark_after_an_exception_and_after_ctrl_c(monkeypatch: pyte
         if line.startswith("light"):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(selftest.Link, "send", send)
+    monkeypatch.setattr(Link, "send", send)
     with pytest.raises(KeyboardInterrupt):
         selftest.selftest(rig, say=interrupted)
     assert isinstance(sent[-1], wire.Dark)

@@ -6,34 +6,27 @@ animal: the fibre belongs out of it, into a beam dump or in front of a photodiod
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from closedloop import wire
 from closedloop.errors import DeviceError
-from closedloop.limits import effective
-from closedloop.link import Link
-from closedloop.port import wait
-from closedloop.rig import SIMULATED, Rig
-from closedloop.selftest.bench import DAQ, STIMULATOR, Bench
+from closedloop.rig import Rig
+from closedloop.selftest.bench import Bench
+from closedloop.selftest.boards import drive, in_force, opened
 from closedloop.selftest.check import Check
 from closedloop.selftest.figure import figure
 from closedloop.selftest.measured import measured
 from closedloop.selftest.procedure import plan, procedure
 from closedloop.selftest.record import Record
 from closedloop.selftest.safety import safety
-from closedloop.simulation import virtual_rig
 
 __all__ = ["Check", "Result", "announcement", "checks", "exit_code", "lines", "selftest", "write"]
 
 TRAINS = 20
-_TURN_S = 0.005
 _SAFETY, _DEVICE = 4, DeviceError.exit_code
 
 Say = Callable[[str], None]
@@ -57,12 +50,12 @@ class Result(NamedTuple):
 
 def announcement(rig: Rig, trains: int = TRAINS) -> list[str]:
     """What a person must know before the light comes on."""
-    limits = _limits(rig)
+    limits = in_force(rig)
     if limits is None:
         return ["this rig has no stimulator: the self-test gives no light"]
     light = plan(limits, rig.daq.rate, trains)
-    percent = light.level / 655.35
-    power = f", {percent / 100 * rig.full_power_mw:.2g} mW" if rig.full_power_mw is not None else ""
+    percent, power_mw = light.level / 655.35, rig.power_of(light.level / 65_535)
+    power = "" if power_mw is None else f", {power_mw:.2g} mW"
     widths_ms = [us / 1e3 for us in light.widths_us]
     dose = (
         f"{len(light.widths_us)} pulses of {min(widths_ms):.3g} to {max(widths_ms):.3g} ms and two longer trains, "
@@ -87,62 +80,14 @@ def selftest(rig: Rig, trains: int = TRAINS, say: Say = lambda _: None, seed: in
     Raises:
         DeviceError: a board could not be opened, was lost, restarted, or speaks another version.
     """
-    with contextlib.ExitStack() as opened:
-        daq_port, stimulator_port = opened.enter_context(_ports(rig, seed))
-        daq = rig.daq.open(daq_port)
-        opened.callback(daq.close)
-        limits = _limits(rig)
-        stimulator = None
-        if stimulator_port is not None and limits is not None:
-            stimulator = rig.stimulator.open(stimulator_port, limits, daq if stimulator_port == daq_port else None)
-        if stimulator is not None:
-            opened.callback(stimulator.close)
-            opened.callback(_dark, stimulator)
-        settings, early = rig.daq.start(daq)
-        record = Record(rig.daq.rate, settings, is_one_board=stimulator is daq)
-        if stimulator is not None and limits is not None:
-            record.limits, record.plan = limits, plan(limits, settings.rate_mhz / 1000, trains)
-        bench = Bench(record, daq, stimulator, time.monotonic_ns)
-        bench.heard(DAQ, early, time.monotonic_ns())
-        _drive(bench, daq, stimulator, say)
-        record.damaged = sum(link.damaged for link in {daq, stimulator} if link is not None)
+    with opened(rig, seed) as boards:
+        record = Record(rig.daq.rate, boards.settings, is_one_board=boards.stimulator is boards.daq)
+        if boards.stimulator is not None and boards.limits is not None:
+            record.limits = boards.limits
+            record.plan = plan(boards.limits, boards.settings.rate_mhz / 1000, trains)
+        bench = Bench(record, boards.daq, boards.stimulator, time.monotonic_ns)
+        drive(bench, boards, procedure(bench, say))
     return Result(record, checks(record))
-
-
-def _limits(rig: Rig) -> wire.Limits | None:
-    return effective(rig.limits, lease_s=rig.stimulator.lease) if rig.stimulator.wired_to is not None else None
-
-
-@contextlib.contextmanager
-def _ports(rig: Rig, seed: int) -> Iterator[tuple[str, str | None]]:
-    if rig.daq.port != SIMULATED or rig.simulation is None:
-        yield rig.daq.port, rig.stimulator.wired_to
-        return
-    with virtual_rig.start(rig.simulation, rate_hz=rig.daq.rate, seed=seed) as virtual:
-        yield virtual.daq_port, virtual.stimulator_port if rig.stimulator.wired_to else None
-
-
-def _dark(stimulator: Link) -> None:
-    with contextlib.suppress(DeviceError):  # it is gone, and its lease ends by itself
-        stimulator.send(wire.Dark())
-
-
-def _drive(bench: Bench, daq: Link, stimulator: Link | None, say: Say) -> None:
-    """Turn by turn until the procedure is over; a collection of garbage would show as a late heartbeat."""
-    links = {DAQ: daq} | ({STIMULATOR: stimulator} if stimulator not in (None, daq) else {})
-    boards = {id(link.port): (board, link) for board, link in links.items() if link is not None}
-    ports = [link.port for _, link in boards.values()]
-    gc.collect()
-    gc.freeze()
-    try:
-        for _ in procedure(bench, say):
-            for port in wait(ports, _TURN_S):
-                board, link = boards[id(port)]
-                messages = link.decode(port.read())
-                bench.heard(board, messages, time.monotonic_ns())
-            bench.turn(time.monotonic_ns())
-    finally:
-        gc.unfreeze()
 
 
 def exit_code(found: Sequence[Check]) -> int:

@@ -27,7 +27,7 @@ LOOSER = wire.Limits(
     lease_ms=2**16 - 1,
     level=2**16 - 1,
 )
-_SETTLE_S = 2.5  # for the clocks to be known
+SETTLE_S = 2.5  # for the clocks to be known
 _LEVEL = 65_535 // 4
 _WIDTHS_US = (5_000, 10_000, 20_000, 50_000)
 _WIDTHS_READINGS = (2.5, 3.5, 4.5, 6.5)  # so that the DAQ sees each pulse in several readings
@@ -73,20 +73,20 @@ def procedure(bench: Bench, say: Say) -> Turns:
         yield from until(bench, lambda: False, _READ_ONLY_S)
     else:
         say("dark: clocks, and requests that must be refused")
-        yield from until(bench, lambda: False, _SETTLE_S)
+        yield from until(bench, lambda: False, SETTLE_S)
         yield from _refused(bench, "disarmed", on_us=light.widths_us[0], level=light.level)
         yield from _ceiling(bench, limits)
-        if (yield from _armed(bench)):
+        if (yield from armed(bench)):
             say(f"light: {len(light.widths_us)} pulses")
             yield from _pulses(bench, light)
             yield from _over_limits(bench, limits, light)
             yield from _darkened(bench, light)
-        if not bench.record.trips and (yield from _armed(bench)):
+        if not bench.record.trips and (yield from armed(bench)):
             say("light: heartbeats stop in mid-pulse")
             yield from _lease(bench, limits, light)
             yield from _refused(bench, "tripped", on_us=light.widths_us[0], level=light.level)
     say("dark: counting what was lost")
-    yield from _counted(bench)
+    yield from counted(bench)
 
 
 def until(bench: Bench, holds: Callable[[], bool], within_s: float) -> Wait:
@@ -99,12 +99,14 @@ def until(bench: Bench, holds: Callable[[], bool], within_s: float) -> Wait:
     return True
 
 
-def _next_reading(bench: Bench) -> Wait:
+def next_reading(bench: Bench) -> Wait:
+    """Wait for one more reading; whether it came."""
     seen = len(bench.record.sights)
     return (yield from until(bench, lambda: len(bench.record.sights) > seen, 3.0))
 
 
-def _some_readings(bench: Bench, count: int) -> Wait:
+def some_readings(bench: Bench, count: int) -> Wait:
+    """Wait for so many more readings; whether they came."""
     wanted = len(bench.record.sights) + count
     return (
         yield from until(bench, lambda: len(bench.record.sights) >= wanted, count * bench.record.period_ns / 1e9 + 1)
@@ -113,12 +115,12 @@ def _some_readings(bench: Bench, count: int) -> Wait:
 
 def _refused(bench: Bench, purpose: str, *, on_us: int, level: int) -> Turns:
     """A request that the board must refuse; if it gives light all the same, that ends at once."""
-    yield from _next_reading(bench)
+    yield from next_reading(bench)
     shot = bench.fire(purpose, on_us, level)
     yield from until(bench, lambda: shot.is_over or shot.was_lit, _ANSWER_S)
     if shot.was_lit:
         bench.say(wire.Dark())
-    yield from _some_readings(bench, 3)
+    yield from some_readings(bench, 3)
 
 
 def _ceiling(bench: Bench, limits: wire.Limits) -> Turns:
@@ -131,8 +133,9 @@ def _ceiling(bench: Bench, limits: wire.Limits) -> Turns:
     yield from until(bench, lambda: bench.limits_crc is not None, _ANSWER_S)
 
 
-def _armed(bench: Bench) -> Wait:
-    yield from _next_reading(bench)
+def armed(bench: Bench) -> Wait:
+    """Ask for the stimulator to be armed; whether it is."""
+    yield from next_reading(bench)
     bench.say(wire.Arm())
     return (yield from until(bench, lambda: bench.state == wire.State.ARMED, _ANSWER_S))
 
@@ -140,15 +143,16 @@ def _armed(bench: Bench) -> Wait:
 def _pulses(bench: Bench, light: Plan) -> Turns:
     for width_us in light.widths_us:
         yield from until(bench, lambda: False, light.rest_us / 1e6)
-        yield from _next_reading(bench)
+        yield from next_reading(bench)
         shot = bench.fire("width", width_us, light.level)
-        yield from _until_over(bench, shot)
-        yield from _some_readings(bench, 3)
+        yield from until_over(bench, shot)
+        yield from some_readings(bench, 3)
         if bench.record.trips:
             return
 
 
-def _until_over(bench: Bench, shot: Shot, within_s: float = 2.5) -> Turns:
+def until_over(bench: Bench, shot: Shot, within_s: float = 2.5) -> Turns:
+    """Wait for the last answer to a request."""
     yield from until(bench, lambda: shot.is_over, within_s)
 
 
@@ -163,7 +167,7 @@ def _over_limits(bench: Bench, limits: wire.Limits, light: Plan) -> Turns:
 def _long(bench: Bench, purpose: str, light: Plan) -> Generator[None, None, Shot | None]:
     """A train that is lit for a while already, or None where it was not given."""
     yield from until(bench, lambda: False, light.rest_us / 1e6)
-    yield from _next_reading(bench)
+    yield from next_reading(bench)
     period_us = light.long_period_us if light.long_pulses > 1 else 0
     shot = bench.fire(purpose, light.long_on_us, light.level, period_us=period_us, pulses=light.long_pulses)
     yield from until(bench, lambda: shot.is_over or shot.was_lit, _ANSWER_S)
@@ -177,8 +181,8 @@ def _darkened(bench: Bench, light: Plan) -> Turns:
     shot = yield from _long(bench, "dark", light)
     bench.record.dark_sent_ns = bench.say(wire.Dark())
     if shot is not None:
-        yield from _until_over(bench, shot)
-    yield from _some_readings(bench, 3)
+        yield from until_over(bench, shot)
+    yield from some_readings(bench, 3)
 
 
 def _lease(bench: Bench, limits: wire.Limits, light: Plan) -> Turns:
@@ -191,10 +195,10 @@ def _lease(bench: Bench, limits: wire.Limits, light: Plan) -> Turns:
     )
     bench.record.last_heartbeat_ticks = bench.reply(query)
     bench.beats = True
-    yield from _some_readings(bench, 3)
+    yield from some_readings(bench, 3)
 
 
-def _counted(bench: Bench) -> Turns:
+def counted(bench: Bench) -> Turns:
     """Dark, the end of the stream, and what the boards counted."""
     if bench.record.limits is not None:
         bench.say(wire.Dark())
