@@ -1,6 +1,6 @@
 """Makes every picture of the dashboard in this folder, from real sessions on simulated rigs: `python docs/pictures.py`.
 
-No picture is drawn or mended by hand: what is on it was on the window. It takes two to three minutes, needs no display,
+No picture is drawn or mended by hand: what is on it was on the window. It takes about seven minutes, needs no display,
 and leaves nothing behind but `docs/pictures/*.png`. Names on the command line make those pictures alone.
 """
 
@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,6 +58,49 @@ detector:
   gain: {reference: 12 %, spread: 0.35}
 policy: {kind: closed_loop, refractory: 20 s}
 light: {on: 500 ms, power: 5 mW}
+"""
+PLACE = """version: 1
+name: place_preference
+phase: conditioning
+condition: {condition}
+warm_up: 8 s
+features: [{{kind: dff, baseline: 8 s}}]
+detector: {{kind: threshold, threshold: 3.0, release: 1.5, window: 10 s}}
+policy: {{kind: closed_loop, refractory: 1 s}}
+blocks:
+  - {{name: baseline, lasts: 10 s, policy: {{kind: manual}}}}
+  - {{name: treatment, lasts: 3 min, trains: 60}}
+  - {{name: washout, lasts: 10 s, policy: {{kind: manual}}}}
+gates: [{{input: paired, debounce: 200 ms}}]
+light: {{on: 300 ms, power: 5 mW}}
+limits: {{trains_per_session: {trains}, trains_per_minute: 30}}
+"""
+CHAMBERS = """version: 1
+name: cpp box
+daq: {kind: photometry_board, port: simulated, rate: 130 Hz}
+stimulator: {kind: arduino, port: simulated, lease: 250 ms}
+light: {wavelength: 638 nm, full_power: 10 mW, core: 200 um, aperture: 0.39, depth: 0.5 mm}
+limits: {session_on: 60 s}
+inputs: [paired, neutral, unpaired]
+simulation:
+  animal: {preset: demo}
+  arena: {chambers: [paired, neutral, unpaired], passage: neutral, dwell: 6 s, preference: {neutral: 0.3}}
+"""
+STUDY = """version: 1
+name: VP withdrawal
+rig: cpp.yaml
+animals:
+  - {{id: M11, sex: female, start: {today}}}
+  - {{id: M12, sex: male, start: {today}}}
+  - {{id: M13, sex: female, start: {today}}}
+  - {{id: M14, sex: male, start: {today}}}
+arms:
+  - {{name: closed_loop, policy: {{kind: closed_loop, refractory: 1 s}}}}
+  - {{name: sham, policy: {{kind: sham, refractory: 1 s}}}}
+phases:
+  - {{name: conditioning, days: [0, 1, 2], protocol: place.yaml, arms: yes, anchor: none}}
+  - {{name: withdrawal day 7, days: 9, protocol: place.yaml, arms: yes, anchor: none}}
+allocation: {{stratify: [sex], counterbalance: {{paired_side: [left, right]}}}}
 """
 SETTLE_S = 0.6  # a few repaints: texts and ranges follow one another
 
@@ -400,6 +444,82 @@ def ended_badly(studio: Studio) -> None:
             studio.take(window, {"broken": "not_recording"}.get(name, name))
 
 
+def experiment(studio: Studio) -> None:
+    """Blocks, a gate, a pause; and a session whose limit of trains is soon reached."""
+    rig = _in_folder(studio, "cpp.yaml", CHAMBERS)
+    plain = _in_folder(studio, "blocks.yaml", PLACE.format(condition="K3", trains=60))
+    limited = _in_folder(studio, "limited.yaml", PLACE.format(condition="K4", trains=3))
+    studio.run("blocks", str(plain), f"--rig={rig}", "--subject=M11")
+    studio.run("limited", str(limited), f"--rig={rig}", "--subject=M12")
+    with studio.window() as window:
+        station = window.watch(studio.session("blocks"))
+        page = station.page
+        studio.until(
+            "trains in the second block", lambda: station.watch and station.watch.tallies.given.get("fire", 0) > 2
+        )
+        studio.until("a train that the gate refused", lambda: station.watch.tallies.refused.get("gate", 0) > 0)
+        page.plots.timeline.show_span(None)
+        studio.live(1.0)
+        studio.take(window, "blocks")
+        page.controls.pause.click()
+        studio.until_state(station, "PAUSED")
+        studio.live(5.0)
+        studio.take(window, "paused")
+    studio.kill("blocks")
+    with studio.window() as window:
+        station = window.watch(studio.session("limited"))
+        station.page.plots.timeline.show_span(None)
+        studio.until("the limit", lambda: station.watch and station.watch.dose.latched)
+        studio.live(4.0)
+        studio.take(window, "limit")
+    studio.kill("limited")
+
+
+def _in_folder(studio: Studio, name: str, text: str) -> Path:
+    path = studio.folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def study(studio: Studio) -> None:
+    """What is due today, and a session of it, blinded."""
+    from closedloop.studies.files import Files, open_study
+    from closedloop.studies.making import make, write
+    from closedloop.study import load_study
+
+    _in_folder(studio, "cpp.yaml", CHAMBERS)
+    _in_folder(studio, "place.yaml", PLACE.format(condition="'-'", trains=60))
+    path = _in_folder(studio, "study.yaml", STUDY.format(today=date.today().isoformat()))
+    allocation, key, _ = make(load_study(path), path, 5)
+    write(Files(path), allocation, key)
+    first = min(open_study(path).allocation.animals, key=lambda one: one.rank).id
+    with studio.window() as window:
+        station = window.idle("demo", "simulated", Path("closedloop-data"))
+        setup = station.setup
+        setup.choose_study(str(path))
+        lines = setup.study_list
+        row = next(row for row, words in enumerate(lines.words()) if first in words)
+        lines.setCurrentRow(row)
+        lines.itemClicked.emit(lines.item(row))
+        studio.live(SETTLE_S)
+        studio.take(window, "study")
+        station.start(setup.request())
+        studio.until_state(station, "READY TO ARM")
+        _arm(studio, station)
+        studio.until("planned trains", lambda: station.watch.tallies.given.get("decided", 0) > 2, 120.0)
+        station.page.plots.timeline.show_span(None)
+        studio.live(2.0)
+        studio.take(window, "blinded")
+
+
+def _arm(studio: Studio, station: Station) -> None:
+    """Two presses, as often as this computer is too busy to take the second in time."""
+    arm = station.page.controls.arm
+    while station.state is None or station.state.value == "READY TO ARM":
+        arm.click()
+        studio.live(0.7)
+
+
 def review(studio: Studio) -> None:
     """Five minutes, played ten times as fast; then looked through."""
     played = studio.folder / "five_minutes.csv"
@@ -441,6 +561,8 @@ SCENES = (
     Scene(ended_badly, ("tripped", "device_lost", "not_recording")),
     Scene(vetoed, ("vetoed", "tiles")),
     Scene(measured, ("measured",)),
+    Scene(experiment, ("blocks", "paused", "limit")),
+    Scene(study, ("study", "blinded")),
     Scene(review, ("review", "events", "light_theme", "large_screen")),
 )
 NAMES = tuple(name for scene in SCENES for name in scene.names)

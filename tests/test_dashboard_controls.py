@@ -21,8 +21,8 @@ from closedloop.dashboard.inputs.header_words import train_words
 from closedloop.dashboard.style import GLOVE_PX
 from closedloop.dashboard.theme import THEMES
 from closedloop.health import HEALTH
-from closedloop.loop import STEP, VALID, WARM
 from closedloop.recording import RecordingWriter, row_dtype
+from closedloop.steps import STEP, VALID, WARM
 from closedloop.watching.watch import Watch
 
 ROW = row_dtype(STEP)

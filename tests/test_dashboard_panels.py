@@ -25,8 +25,8 @@ from closedloop.dashboard.readout.numbers import Numbers, groups
 from closedloop.dashboard.readout.strip import HEIGHT_PX, LOOKS, StateStrip
 from closedloop.dashboard.theme import DARK, LIGHT
 from closedloop.health import HEALTH
-from closedloop.loop import STEP, VALID, WARM
 from closedloop.recording import RecordingWriter, create, row_dtype
+from closedloop.steps import STEP, VALID, WARM
 from closedloop.watching.averages import Average
 from closedloop.watching.dose import Gauge
 from closedloop.watching.rates import Occupancy
@@ -434,6 +434,13 @@ def test_a_row_appears_for_whatever_kind_of_decision_there_is(qtbot):
     averages.show_averages([average("fire: delivered", 12)])
     averages.show_averages([average("fire: delivered", 13), average("blue moon", 1)])
     assert averages.said()[:2] == ["fire: delivered, n = 13", "blue moon, n = 1 (no interval of one)"]
+
+
+def test_a_row_says_that_the_lights_artefact_was_taken_away(qtbot):
+    averages = shown(qtbot, Averages(), 430, 800)
+    raw = average("fire: delivered", 12)
+    averages.show_averages([raw._replace(less=raw.mean / 2), average("sham", 3)])
+    assert averages.said()[:2] == ["fire: delivered, n = 12; thin raw, thick less artefact", "sham, n = 3"]
 
 
 def test_what_is_not_there_yet_is_explained(qtbot):

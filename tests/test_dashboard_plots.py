@@ -23,8 +23,8 @@ from closedloop.dashboard.plots.plots import Plots
 from closedloop.dashboard.plots.shades import Shade, look_of, strip_of
 from closedloop.dashboard.plots.timeline import SPANS, TimelineBar, View
 from closedloop.dashboard.theme import DARK, LIGHT
-from closedloop.loop import STEP, VALID, WARM, step_type
 from closedloop.recording import RecordingWriter, row_dtype
+from closedloop.steps import STEP, VALID, WARM, step_type
 from closedloop.watching.measured import begun_with
 from closedloop.watching.watch import Watch
 

@@ -99,6 +99,9 @@ def test_every_field_written_out_again_means_the_same_protocol(qtbot, name):
         entry for entry in rows if entry.key not in ("name", "description") and not entry.key.startswith("limits")
     ]
 
+    if loaded.policy.kind == "yoked":  # what it does not say, its partner does
+        scalar = [entry for entry in scalar if entry.text or not entry.key.startswith("policy.")]
+
     again = load_protocol(name, [f"{entry.key}={entry.effective}" for entry in scalar])
 
     assert again == loaded

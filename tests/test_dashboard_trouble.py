@@ -37,9 +37,9 @@ from closedloop.dashboard.station import Station
 from closedloop.dashboard.window import Window
 from closedloop.door import FILE, Door
 from closedloop.health import HEALTH
-from closedloop.loop import STEP, WARM
 from closedloop.recording import Recording, RecordingWriter, Rows, row_dtype
 from closedloop.remote import Remote
+from closedloop.steps import STEP, WARM
 from closedloop.watching.status import State
 from closedloop.watching.watch import Watch
 

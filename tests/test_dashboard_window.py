@@ -31,8 +31,8 @@ from closedloop.dashboard.screenshot import grab
 from closedloop.dashboard.station import Station
 from closedloop.dashboard.theme import DARK, LIGHT
 from closedloop.dashboard.window import Window
-from closedloop.loop import STEP
 from closedloop.recording import Recording, RecordingWriter, row_dtype
+from closedloop.steps import STEP
 from closedloop.watching.status import State
 
 END_S = 60.0

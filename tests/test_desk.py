@@ -38,7 +38,8 @@ def screen() -> Iterator[str]:
 
 def at_the_desk(screen: str, scenario: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run one scenario; its steps on standard output."""
-    environment = {**os.environ, "PYTHONFAULTHANDLER": "1", "DISPLAY": screen, "CLOSEDLOOP_CONFIG": str(folder / "config")}
+    own = {"PYTHONFAULTHANDLER": "1", "DISPLAY": screen, "CLOSEDLOOP_CONFIG": str(folder / "config")}
+    environment = {**os.environ, **own}
     command = [sys.executable, DESK, scenario, folder / "data"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WITHIN_S, check=False)
 

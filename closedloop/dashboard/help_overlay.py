@@ -20,6 +20,7 @@ STOP: Keys = (
 )
 LIGHT: Keys = (
     ("Ctrl+R", "arm: press twice"),
+    ("Ctrl+P", "pause: dark, blocks stand still; press twice to resume"),
     ("Ctrl+D", "disarm: dark, the recording goes on"),
     ("Ctrl+T", "test pulse, inside the limits"),
     ("Ctrl+L", "to the threshold"),

@@ -31,6 +31,7 @@ from closedloop.dashboard.plots.events_list import EventsList
 from closedloop.dashboard.plots.plots import Plots
 from closedloop.dashboard.readout.averages import Averages
 from closedloop.dashboard.readout.gauges import Gauges
+from closedloop.dashboard.readout.inputs import Inputs
 from closedloop.dashboard.readout.latency import Latency
 from closedloop.dashboard.readout.numbers import Numbers
 from closedloop.dashboard.readout.strip import StateStrip
@@ -40,7 +41,7 @@ from closedloop.watching.status import State
 from closedloop.watching.watch import Watch
 
 COLUMN_PX = 454
-_TALL_PX = 880  # from here on the numbers stand between controls and gauges, on one page
+_TALL_PX = 880  # from here on the numbers stand between inputs and gauges, on one page
 _STRIP_PX = 104
 _TILE_RED_PX = 400
 _TILE_PLOTS_PX = 220
@@ -82,6 +83,7 @@ class SessionPage(QWidget):
         self.plots = Plots(theme)
         self.controls = Controls(theme)
         self.numbers = Numbers(theme)
+        self.inputs = Inputs(theme)
         self.gauges = Gauges(theme)
         self.preview = Preview(theme)
         self.averages = Averages(theme)
@@ -95,6 +97,7 @@ class SessionPage(QWidget):
         self._others = (
             self.controls,
             self.numbers,
+            self.inputs,
             self.gauges,
             self.preview,
             self.averages,
@@ -177,7 +180,7 @@ class SessionPage(QWidget):
         if tall != self._is_tall:
             self._is_tall = tall
             if tall:
-                self._run.insertWidget(1, self.numbers)
+                self._run.insertWidget(2, self.numbers)
             else:
                 self._numbers.insertWidget(0, self.numbers, 1)
             self.tabs.setTabText(1, "Loop" if tall else "Numbers")
@@ -185,6 +188,8 @@ class SessionPage(QWidget):
     def _show_strip(self, watch: Watch) -> None:
         self.strip.show_watch(watch)
         is_over = watch.status.state in _OVER
+        self.inputs.setVisible(bool(watch.marks.input_names))
+        self.latency.setVisible(not watch.dose.blinded)  # it would tell which trains were commanded
         self.new_button.setVisible(is_over)
         self.red.set_quiet(is_over)
         in_force = self.controls.in_force
@@ -205,6 +210,7 @@ class SessionPage(QWidget):
         controls = self.controls
         keys: dict[str, Callable[[], object]] = {
             "Ctrl+R": controls.arm.click,
+            "Ctrl+P": controls.pause.click,
             "Ctrl+D": controls.disarm.click,
             "Ctrl+T": controls.pulse.click,
             "Ctrl+N": controls.note.setFocus,
@@ -237,7 +243,7 @@ class SessionPage(QWidget):
         self.red.setMaximumHeight(_STRIP_PX)
         self.tabs = QTabWidget()
         self.tabs.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        run, self._run = _scrolled(self.controls, self.gauges, fills=False)
+        run, self._run = _scrolled(self.controls, self.inputs, self.gauges, fills=False)
         numbers, self._numbers = _scrolled(self.numbers, self.latency)
         self.tabs.addTab(run, "Run")
         self.tabs.addTab(numbers, "Numbers")

@@ -1,4 +1,4 @@
-"""A button that arms only when pressed twice, on purpose. It gives no order itself, and a double press is one press."""
+"""Buttons that lead to light only when pressed twice, on purpose. They give no order; a double press is one press."""
 
 from __future__ import annotations
 
@@ -20,16 +20,22 @@ _ENTER = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 class ArmButton(QPushButton):
     """Two presses, some time apart, make an order; Enter is a press too, Escape takes the first one back.
 
+    Args:
+        words: what it says until it is offered something else.
+        question: what it says after the first press.
+
     Attributes:
         confirmed: emitted at the second press.
     """
 
     confirmed = pyqtSignal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, words: str = "Arm", question: str = "CONFIRM: arm the light", parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.setMinimumHeight(style.GLOVE_PX)
-        self._words = "Arm"
+        self._words, self._question = words, question
         self._left_ms = 0
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
@@ -86,14 +92,51 @@ class ArmButton(QPushButton):
         self._show()
 
     @property
+    def _doubt(self) -> str:
+        """While a second press would not count."""
+        return f"{self._words.partition(' ')[0]}? …"
+
+    @property
     def _is_past_bounce(self) -> bool:
         return self._left_ms <= (CONFIRM_S - BOUNCE_S) * 1000
 
     def _show(self) -> None:
         tone = "warn" if self.is_asking else ""
-        words = f"CONFIRM: arm the light ({math.ceil(self._left_ms / 1000)} s)" if self._is_past_bounce else "Arm? …"
-        words = words if self.is_asking else self._words
+        asks = f"{self._question} ({math.ceil(self._left_ms / 1000)} s)" if self._is_past_bounce else self._doubt
+        words = asks if self.is_asking else self._words
         if self.text() != words:
             self.setText(words)
         if self.property("tone") != tone:
             set_tone(self, tone)
+
+
+class PauseButton(ArmButton):
+    """Pause at one press, for that is dark; Resume at two, for that arms again what was armed.
+
+    Attributes:
+        pause_asked: emitted at a press while nothing is paused.
+    """
+
+    pause_asked = pyqtSignal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Pause", "Resume?", parent)
+        self._is_paused = False
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it offers to resume."""
+        return self._is_paused
+
+    def offer_pause(self, *, paused: bool, may: bool) -> None:
+        """Whether the session is paused, as it has been recorded, and whether anything may be asked of it."""
+        if paused != self._is_paused:
+            self.cancel()
+        self._is_paused = paused
+        self.offer("Resume" if paused else "Pause", may=may)
+
+    def _pressed(self) -> None:
+        if self._is_paused:
+            super()._pressed()
+        else:
+            self.pause_asked.emit()

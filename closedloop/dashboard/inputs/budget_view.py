@@ -11,7 +11,7 @@ from PyQt6.QtWidgets import QTextEdit, QWidget
 from closedloop.analysis import budget
 from closedloop.dashboard.theme import Theme
 
-_MINDED = ("warning", "REFUSED", "verdict")
+_MINDED = {"REFUSED": 0, "warning": 1, "verdict": 2}  # what to mind comes first, in this order
 
 
 class BudgetView(QTextEdit):
@@ -40,17 +40,18 @@ class BudgetView(QTextEdit):
 
 def _table(lines: list[str], theme: Theme) -> str:
     """The budget's aligned lines as a table, which wraps and needs no special font; what to mind comes first."""
-    rows: list[tuple[str, str, bool]] = []
+    rows: list[tuple[str, str, str]] = []
     for line in lines[1:]:
         *name, text = re.split(r"\s{2,}", line.strip(), maxsplit=1)
-        minded = name[0] in _MINDED if name else rows[-1][2]
-        rows.append(("".join(name), text, minded))
-    rows.sort(key=lambda row: not row[2])
-    cells = ["".join(_cells(name, text, theme)) for name, text, _ in rows]
+        said = "".join(name)
+        rows.append((said, text, said or (rows[-1][2] if rows else "")))
+    rows.sort(key=lambda row: _MINDED.get(row[2], len(_MINDED)))
+    cells = ["".join(_cells(*row, theme)) for row in rows]
     return f"<b>{escape(lines[0])}</b><table cellpadding='1'>{''.join(cells)}</table>"
 
 
-def _cells(name: str, text: str, theme: Theme) -> Iterator[str]:
-    colour = {"warning": theme.warn, "REFUSED": theme.danger, "verdict": theme.good}.get(name, theme.text)
+def _cells(name: str, text: str, kind: str, theme: Theme) -> Iterator[str]:
+    """Name and text; `kind` is the name of the first of several lines, whose colour the others share."""
+    colour = {"warning": theme.warn, "REFUSED": theme.danger, "verdict": theme.good}.get(kind, theme.text)
     yield f"<tr><td style='color: {theme.dim}; padding-right: 12px; white-space: nowrap'>{escape(name)}</td>"
     yield f"<td style='color: {colour}'>{escape(text)}</td></tr>"

@@ -1,6 +1,7 @@
-"""What a person may ask of a running session: arm, disarm, a test pulse, other bounds, a note. It decides nothing.
+"""What a person may ask of a running session: arm, pause, disarm, a test pulse, other bounds, a note.
 
-What stands here afterwards is what the recording says, under blocked signals: a readback is never an order.
+It decides nothing. What stands here afterwards is what the recording says, under blocked signals: a readback is never
+an order.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtGui import QKeySequence, QShortcut
 from PyQt6.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from closedloop.control import AddNote, Arm, Disarm, Order, SetThreshold, TestPulse
+from closedloop.control import AddNote, Arm, Disarm, Order, Pause, Resume, SetThreshold, TestPulse
 from closedloop.dashboard import style
-from closedloop.dashboard.inputs.arm_button import ArmButton
+from closedloop.dashboard.inputs.arm_button import ArmButton, PauseButton
 from closedloop.dashboard.inputs.bounds import Bounds, BoundsField
 from closedloop.dashboard.inputs.header_words import (
     OVER,
@@ -32,6 +33,8 @@ from closedloop.watching.measured import begun_with, unit_of
 from closedloop.watching.status import State, Status
 from closedloop.watching.watch import Watch
 
+_PAUSE_TIP = "Dark, and the block's clock stands still; the recording goes on (Ctrl+P)"
+_RESUME_TIP = "Two presses go on where it was paused; armed again if it was armed then (Ctrl+P, Enter)"
 _LOOKED_BACK = 200
 _NOTE_LONGEST = 1000
 
@@ -76,6 +79,7 @@ class Controls(Panel):
         if watch.version == self._version:
             return
         self._version = watch.version
+        self._outcome.is_blinded = watch.dose.blinded
         for said in self._outcome.take_in(reversed(watch.marks.happenings(None, _LOOKED_BACK))):
             self.say(*said)
         self._bounds.read_back(_in_force(watch))
@@ -88,7 +92,7 @@ class Controls(Panel):
         """Take other colours."""
         super().set_theme(theme)
         large = style.words_font(theme, theme.number_px - 2, bold=True)
-        for button in (self.arm, self.disarm):
+        for button in (self.arm, self.pause, self.disarm):
             button.setFont(large)
         self.pulse.setFont(style.words_font(theme, theme.font_px + 1, bold=True))
         self._bounds.set_theme(theme)
@@ -111,11 +115,13 @@ class Controls(Panel):
         self._bounds.point_at(threshold)
 
     def cancel(self) -> None:
-        """Take back a first press of Arm."""
+        """Take back a first press of Arm or Resume."""
         self.arm.cancel()
+        self.pause.cancel()
 
     def _make(self) -> None:
         self.arm = ArmButton()
+        self.pause = PauseButton()
         self.disarm = _button("Disarm", "Dark, and no light until armed again; the recording goes on (Ctrl+D)")
         self.pulse = _button("Test pulse", "")
         self._bounds = BoundsField()
@@ -136,9 +142,10 @@ class Controls(Panel):
         grid = QGridLayout()
         grid.setColumnStretch(0, 1)
         grid.addWidget(self.arm, 0, 0)
-        grid.addWidget(self.disarm, 0, 1)
+        grid.addWidget(self.pause, 0, 1)
+        grid.addWidget(self.disarm, 0, 2)
         for row, widget in enumerate((self.pulse, self._bounds, self.note, self.said), start=1):
-            grid.addWidget(widget, row, 0, 1, 2)
+            grid.addWidget(widget, row, 0, 1, 3)
         for wide in (self.arm, self.pulse):
             wide.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # no text makes the column wider
         outer = QVBoxLayout(self)
@@ -148,6 +155,8 @@ class Controls(Panel):
 
     def _connect(self) -> None:
         self.arm.confirmed.connect(self._ask_arm)
+        self.pause.pause_asked.connect(self._ask_pause)
+        self.pause.confirmed.connect(self._ask_resume)
         self.disarm.clicked.connect(self._ask_disarm)
         self.pulse.clicked.connect(self._ask_pulse)
         self.note.returnPressed.connect(self._ask_note)
@@ -155,6 +164,7 @@ class Controls(Panel):
         self._bounds.valueChanged.connect(self.cursor_moved)
         keys = {
             "Ctrl+R": self.arm.click,
+            "Ctrl+P": self.pause.click,
             "Ctrl+D": self.disarm.click,
             "Ctrl+T": self.pulse.click,
             "Ctrl+N": self.note.setFocus,
@@ -170,7 +180,7 @@ class Controls(Panel):
         self._folder, self._version, self._state = watch, -1, None
         self._outcome = OrderOutcome()
         self._bounds.begin()
-        self.arm.cancel()
+        self.cancel()
         self.say("")
 
     def _ask(self, order: Order, words: str) -> None:
@@ -180,8 +190,15 @@ class Controls(Panel):
     def _ask_arm(self) -> None:
         self._ask(Arm(), "Arming was asked for.")
 
-    def _ask_disarm(self) -> None:
+    def _ask_pause(self) -> None:
         self.arm.cancel()
+        self._ask(Pause(), "Pausing was asked for.")
+
+    def _ask_resume(self) -> None:
+        self._ask(Resume(), "Resuming was asked for.")
+
+    def _ask_disarm(self) -> None:
+        self.cancel()
         self._ask(Disarm(), "Disarming was asked for.")
 
     def _ask_pulse(self) -> None:
@@ -202,6 +219,9 @@ class Controls(Panel):
         running = bool(header) and state not in OVER
         wired = bool(header) and state is not State.UNWIRED and "stimulator" in header.get("boards", {"stimulator": 0})
         self._allow_arm(status, header, running=running, wired=wired)
+        paused = state is State.PAUSED or (self.pause.is_paused and state is State.LIT)
+        self.pause.offer_pause(paused=paused, may=running)
+        self.pause.setToolTip(_RESUME_TIP if paused else _PAUSE_TIP)
         self.disarm.setEnabled(running and wired)
         self.pulse.setEnabled(running and status.is_armed)
         when = "" if status.is_armed or not running else ", when armed"
@@ -220,7 +240,7 @@ class Controls(Panel):
         asked = self._outcome.will_arm
         will_arm = waits and (not header.get("by_hand") if asked is None else asked)
         is_dark = not status.is_armed and status.state not in (State.ARMING, State.ARMED, State.LIT)
-        may = running and wired and not will_arm and is_dark
+        may = running and wired and not will_arm and is_dark and status.state is not State.PAUSED
         self.arm.offer(arm_words(status, running=running, wired=wired, will_arm=will_arm), may=may)
         self.arm.setToolTip("Two presses let the loop give light: the second within 5 s of the first (Ctrl+R, Enter)")
 

@@ -73,7 +73,9 @@ def _of_field(info: FieldInfo, value: Any, key: str, depth: int) -> Iterator[Ent
         yield Entry(key, depth, about=f"{about}\nFor example {example}")
     elif family is not None:
         yield from _of_parts(family, value, key, depth, about)
-    elif (model := _model_in(info.annotation)) is not None and _first(info, InFile) is None:
+    elif (model := _model_in(info.annotation)) is not None and get_origin(info.annotation) is tuple:
+        yield from _of_several(model, value, key, depth, about)
+    elif model is not None and _first(info, InFile) is None:
         yield Entry(key, depth, about=about, heading=True)
         rows = entries(model, value if isinstance(value, dict) else {}, f"{key}.", depth + 1)
         is_off = value is None and info.default is None and not info.is_required() and info.default_factory is None
@@ -81,6 +83,30 @@ def _of_field(info: FieldInfo, value: Any, key: str, depth: int) -> Iterator[Ent
     else:
         otherwise = _default(info)
         yield Entry(key, depth, _written(value), otherwise, _choices(info, otherwise), about)
+
+
+def _of_several(model: type[Model], value: Any, key: str, depth: int, about: str) -> Iterator[Entry]:
+    """Blocks, gates: each that is written with its fields; where none is, one line that they can be written in."""
+    if not value or isinstance(value, str):
+        yield Entry(key, depth, _written(value), about=f"{about}\nFor example [{{{_example(model)}}}]")
+        return
+    for at, item in enumerate(value) if isinstance(value, list) else ((None, value),):
+        place = key if at is None else f"{key}.{at}"
+        yield Entry(place, depth, about=about, heading=True)
+        yield from entries(model, item if isinstance(item, dict) else {}, f"{place}.", depth + 1)
+
+
+def _example(model: type[Model]) -> str:
+    """The fields that must be given, as they could be written."""
+    needed = {name: info for name, info in model.model_fields.items() if info.is_required()}
+    return ", ".join(f"{name}: {(info.examples or [_unit_example(info)])[0]}" for name, info in needed.items())
+
+
+def _unit_example(info: FieldInfo) -> str:
+    quantity = _first(info, Quantity)
+    if quantity is None:
+        return "..."
+    return "5 min" if quantity.dimension == "time" else quantity.example
 
 
 def _of_parts(family: OneOf, value: Any, key: str, depth: int, about: str) -> Iterator[Entry]:

@@ -44,6 +44,15 @@ def train_words(header: dict[str, Any]) -> str:
     return f"{given} at {strength}"
 
 
+def session_words(header: dict[str, Any]) -> str:
+    """Whose session this is, and its code: "M17   withdrawal day 7   code K3, blinded"; no arm is ever named."""
+    protocol = section(header, "protocol")
+    code, phase = header.get("condition") or "-", protocol.get("phase") or "-"
+    coded = [] if code == "-" else [f"code {code}{', blinded' if header.get('blinded') else ''}"]
+    named = [str(header.get("subject") or ""), "" if phase == "-" else str(phase), *coded]
+    return "   ".join(filter(None, named))
+
+
 def arm_words(status: Status, *, running: bool, wired: bool, will_arm: bool) -> str:
     """What the arm button says while it is not asking."""
     if status.state in OVER:
@@ -54,6 +63,8 @@ def arm_words(status: Status, *, running: bool, wired: bool, will_arm: bool) -> 
         return "This rig gives no light"
     if status.state is State.ARMING:
         return "Arming …"
+    if status.state is State.PAUSED:
+        return "Paused: resume first"
     if status.is_armed:
         return "Armed"
     if will_arm:

@@ -18,6 +18,9 @@ class LaunchRequest:
         duration: with its unit; None for the protocol's own.
         seed: of everything random; None to have one drawn.
         overrides: `--set` items.
+        study: file of the study that this is a session of; it says the rest, and nothing of it may be changed.
+        phase: of the study.
+        reason: why a session is run in spite of the study's plan.
     """
 
     protocol: str
@@ -27,9 +30,16 @@ class LaunchRequest:
     duration: str | None = None
     seed: int | None = None
     overrides: tuple[str, ...] = ()
+    study: Path | None = None
+    phase: str | None = None
+    reason: str | None = None
 
     def arguments(self) -> list[str]:
         """The command line after `closedloop`."""
+        if self.study is not None:
+            of_study = {"--study": self.study, "--subject": self.subject, "--phase": self.phase}
+            of_study |= {"--reason": self.reason}
+            return ["run", *(f"{name}={value}" for name, value in of_study.items() if value is not None), "--headless"]
         given = {"--rig": self.rig, "--out": self.out, "--subject": self.subject}
         given |= {"--duration": self.duration, "--seed": self.seed}
         options = [f"{name}={value}" for name, value in given.items() if value is not None]

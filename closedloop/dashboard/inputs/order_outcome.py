@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from closedloop.watching.marks import Happening
 
-_NOT_DONE = ("arm: ", "threshold: ")  # how the session words an order that it did not carry out
+_NOT_DONE = ("arm: ", "threshold: ", "pause: ", "resume: ")  # how the session words an order that it did not carry out
 _TO_BE_ARMED = "to be armed as soon as warm-up is over"
 _DISARMED = "disarmed by hand"
 
@@ -26,10 +26,12 @@ class OrderOutcome:
     """Of one session; another session has another.
 
     Attributes:
+        is_blinded: whether light is not told, so that what was decided is all there is to say.
         will_arm: whether arming stands for the end of warm-up; None while nobody has asked, for then the header says.
     """
 
     def __init__(self) -> None:
+        self.is_blinded = False
         self.will_arm: bool | None = None
         self._newest_n = -1
         self._pulse_after_n: int | None = None
@@ -53,6 +55,8 @@ class OrderOutcome:
             return
         if happening.kind == "decision" and self._pulse_train is None and happening.words.startswith("test "):
             self._pulse_train = happening.train
+            if self.is_blinded:
+                yield Said(f"The test pulse was decided (train {happening.train}); its light is not shown.", "")
         elif happening.train == self._pulse_train:
             yield from self._judge_pulse(happening)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from closedloop.dashboard.inputs.bounds import Bounds
 from closedloop.dashboard.inputs.preview_process import Answer
+from closedloop.recording.blinding import DECIDED
 
+_DID = {"fire": "would have fired", DECIDED: "would have planned a train"}
 _UNITS = {"nats": " nats", "members": " members"}  # of a score that is no number of SD
 
 
@@ -17,7 +19,7 @@ def result(setting: Bounds, answer: Answer) -> str:
     fires, decision = answer["fires"], answer["decision"]
     if decision == "on_board":
         return f"{at}{_times(len(answer['detections']))} detected by this loop {_span(answer)}; the board decides"
-    did = "would have fired" if decision == "fire" else f"would have decided '{decision}'"
+    did = _DID.get(decision, f"would have decided '{decision}'")
     refused = ", ".join(f"{count} refused: {reason.replace('_', ' ')}" for reason, count in answer["refused"].items())
     return f"{at}{did} {_times(len(fires))} {_span(answer)}{f' ({refused})' if refused else ''}"
 

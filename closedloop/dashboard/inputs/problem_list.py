@@ -10,7 +10,14 @@ from PyQt6.QtWidgets import QListWidget, QListWidgetItem, QWidget
 from closedloop.dashboard.theme import Theme
 
 _WRONG = "✕ "
-_LABELS = {"--set: ": "", "--subject": "Subject", "--duration": "Duration", "--seed": "Seed", "--out": "Data folder"}
+_LABELS = {
+    "--set: ": "",
+    "--subject": "Subject",
+    "--duration": "Duration",
+    "--seed": "Seed",
+    "--out": "Data folder",
+    "--reason": "Reason",
+}
 
 
 class ProblemList(QListWidget):

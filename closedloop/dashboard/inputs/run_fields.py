@@ -36,12 +36,15 @@ class RunFields(QWidget):
         self.out = _line(DATA_FOLDER, "Folder that the recording goes into; made if need be.")
         self.duration = _line("the protocol's", "Sample time to run for, such as 20 min; empty for the protocol's.")
         self.seed = _line("drawn", "Of everything random; empty to have one drawn. It is recorded.")
+        self.study = _line("none", "A study's file: it says protocol, rig, data folder and seed of its sessions.")
+        self.reason = _line("none", "Why a session is run out of order, late, or once more; it is kept.")
+        self._phase = ""
         self.free = QLabel()
         self.free.setObjectName("free")
         self._lay_out()
         for box in (self.protocol, self.rig):
             box.currentTextChanged.connect(self.edited)
-        for line in (self.subject, self.out, self.duration, self.seed):
+        for line in (self.subject, self.out, self.duration, self.seed, self.study, self.reason):
             line.textEdited.connect(self.edited)
 
     def request(self, overrides: Sequence[str]) -> LaunchRequest:
@@ -54,8 +57,45 @@ class RunFields(QWidget):
             subject=self.subject.text().strip() or None,
             duration=self.duration.text().strip() or None,
             seed=int(seed) if is_seed(seed) else None,
-            overrides=tuple(overrides),
+            overrides=() if self.study_file else tuple(overrides),
+            study=self.study_file,
+            phase=self._phase or None if self.study_file else None,
+            reason=self.reason.text().strip() or None if self.study_file else None,
         )
+
+    @property
+    def study_file(self) -> Path | None:
+        """The study that was chosen; None without one."""
+        text = self.study.text().strip()
+        return Path(text).expanduser() if text else None
+
+    def choose_study(self, path: str) -> None:
+        """Take another study, or none; which of its sessions is still to be said."""
+        self.study.setText(path)
+        self._phase = ""
+        self.show_study()
+        self.edited.emit()
+
+    def take(self, animal: str, phase: str, files: tuple[str, str, str]) -> None:
+        """The session of a study that was picked: protocol, rig and data folder are the study's."""
+        self._phase = phase
+        blocked = [QSignalBlocker(one) for one in (self.protocol, self.rig)]
+        self.subject.setText(animal)
+        for box, name in zip((self.protocol, self.rig), files[:2], strict=True):
+            box.setCurrentText(name)
+        del blocked
+        self.out.setText(files[2])
+        for line in (self.duration, self.seed, self.reason):
+            line.clear()
+        self.edited.emit()
+
+    def show_study(self) -> None:
+        """What a study says cannot be said here."""
+        is_free = self.study_file is None
+        for field in (self.protocol, self.rig, self.out, self.subject, self.duration, self.seed, *self._opens):
+            field.setEnabled(is_free)
+        for widget in (self.reason, self._reason_name):
+            widget.setVisible(not is_free)
 
     def problems(self) -> Iterator[str]:
         """What is wrong with the session's own settings; the files are their loaders' to judge."""
@@ -81,16 +121,26 @@ class RunFields(QWidget):
 
     def _named(self) -> dict[str, QWidget]:
         """The session's own settings, by the names that problems give them."""
-        return {"--subject:": self.subject, "--duration:": self.duration, "--seed:": self.seed, "--out:": self.out}
+        named = {"--subject:": self.subject, "--duration:": self.duration, "--seed:": self.seed, "--out:": self.out}
+        return {**named, "--reason:": self.reason, "--study:": self.study}
 
     def _lay_out(self) -> None:
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setColumnStretch(1, 1)
         grid.setColumnStretch(4, 1)
-        self._pick(grid, 0, "&Protocol", self.protocol, lambda: self._open_file(self.protocol))
-        self._pick(grid, 1, "&Rig", self.rig, lambda: self._open_file(self.rig))
-        self._pick(grid, 2, "Data &folder", self.out, self._open_folder)
+        self._opens = (
+            self._pick(grid, 0, "&Protocol", self.protocol, lambda: self._open_file(self.protocol)),
+            self._pick(grid, 1, "&Rig", self.rig, lambda: self._open_file(self.rig)),
+            self._pick(grid, 2, "Data &folder", self.out, self._open_folder),
+        )
+        self._pick(grid, 3, "Stud&y", self.study, self._open_study)
+        self._reason_name = QLabel("Reason")
+        self._reason_name.setBuddy(self.reason)
+        grid.addWidget(self._reason_name, 3, 3)
+        grid.addWidget(self.reason, 3, 4)
+        self.study.textEdited.connect(lambda _: self.show_study())
+        self.show_study()
         for row, (name, line) in enumerate(
             (("S&ubject", self.subject), ("Duratio&n", self.duration), ("S&eed", self.seed))
         ):
@@ -98,9 +148,9 @@ class RunFields(QWidget):
             label.setBuddy(line)
             grid.addWidget(label, row, 3)
             grid.addWidget(line, row, 4)
-        grid.addWidget(self.free, 3, 0, 1, 5)
+        grid.addWidget(self.free, 4, 0, 1, 5)
 
-    def _pick(self, grid: QGridLayout, row: int, name: str, field: QWidget, browse: Callable[[], None]) -> None:
+    def _pick(self, grid: QGridLayout, row: int, name: str, field: QWidget, browse: Callable[[], None]) -> QPushButton:
         label = QLabel(name)
         label.setBuddy(field)
         button = QPushButton("Open…")
@@ -110,11 +160,17 @@ class RunFields(QWidget):
         grid.addWidget(label, row, 0)
         grid.addWidget(field, row, 1)
         grid.addWidget(button, row, 2)
+        return button
 
     def _open_file(self, box: QComboBox) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Open a file", box.currentText(), _YAML)
         if name:
             box.setCurrentText(name)
+
+    def _open_study(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Open a study", self.study.text(), _YAML)
+        if name:
+            self.choose_study(name)
 
     def _open_folder(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "Folder for recordings", self.out.text())

@@ -7,30 +7,40 @@ outcome is a `LaunchRequest`, which is a command line.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
-from typing import TypeVar
 
 from PyQt6.QtCore import Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import QKeySequence, QShortcut
-from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QScrollArea, QSplitter, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSplitter,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
-from closedloop.analysis import budget
 from closedloop.dashboard import style
+from closedloop.dashboard.inputs import checked
 from closedloop.dashboard.inputs.budget_view import BudgetView
 from closedloop.dashboard.inputs.form import Form
 from closedloop.dashboard.inputs.launch_request import LaunchRequest
 from closedloop.dashboard.inputs.problem_list import ProblemList
 from closedloop.dashboard.inputs.run_fields import RunFields
+from closedloop.dashboard.inputs.study_day import Day, Due, day_of, files_of
+from closedloop.dashboard.inputs.study_list import StudyList
 from closedloop.dashboard.theme import DARK, Theme
 from closedloop.errors import ConfigError
-from closedloop.protocol import Protocol, load_protocol
-from closedloop.rig import load_rig
+from closedloop.protocol import Protocol
 from closedloop.yaml_file import resolve
 from closedloop.yaml_tree import read
 
 CHECK_AFTER_MS = 250
-
-T = TypeVar("T")
+_OF_FORM = "The protocol's fields. A change holds for this session alone, and is recorded."
+_OF_STUDY = "Today in the study {}: pick a session. The study says the rest, and nothing of it is changed here."
 
 
 class Setup(QWidget):
@@ -41,6 +51,7 @@ class Setup(QWidget):
         checked: emitted after each check.
         form: the protocol's fields.
         problems: all that is wrong, one line each.
+        today: the date by which a study's sessions are due.
     """
 
     start_asked = pyqtSignal(object)
@@ -49,6 +60,7 @@ class Setup(QWidget):
     def __init__(self, theme: Theme = DARK, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.problems: list[str] = []
+        self.today: Callable[[], date] = date.today
         self.theme = theme
         self._blocked = ""
         self._said: list[str] = []
@@ -66,6 +78,11 @@ class Setup(QWidget):
     def request(self) -> LaunchRequest:
         """What stands on the page now, right or wrong."""
         return self._run.request(self.form.overrides())
+
+    def choose_study(self, path: str) -> None:
+        """Show what a study has due today; "" for none."""
+        self._run.choose_study(path)
+        self.check_now()
 
     def choose(self, protocol: str = "", rig: str = "") -> None:
         """Show another protocol or rig: a bare name or a path."""
@@ -87,20 +104,18 @@ class Setup(QWidget):
     def check_now(self) -> None:
         """Load and judge all that stands on the page, and say what is wrong."""
         self._timer.stop()
-        self._fill_form()
+        self._show_study()
         asked = self.request()
-        problems: list[str] = []
-        protocol = _tried(lambda: load_protocol(asked.protocol, asked.overrides), problems)
-        rig = _tried(lambda: load_rig(asked.rig), problems)
-        found = budget.budget(protocol, rig) if protocol and rig else None
-        problems += self._run.problems()
-        problems += found.refusals if found else ()
-        self.problems = list(dict.fromkeys(problems))
-        if found:
-            self.budget_text.show_budget(found, self.theme)
+        if asked.study is None:
+            self._fill_form()
+            asked = self.request()
+        own = self._run.problems()
+        found = checked.of_files(asked, own) if asked.study is None else checked.of_study(asked, own, self.today())
+        self.problems = list(found.problems)
+        if found.budget is not None:
+            self.budget_text.show_budget(found.budget, self.theme)
         else:
-            loaded = (("protocol", protocol), ("rig", rig))
-            self.budget_text.show_unknown([name for name, model in loaded if model is None])
+            self.budget_text.show_unknown(list(found.unknown))
         self._show_problems()
         self._run.show_free()
         self._show_start()
@@ -121,6 +136,9 @@ class Setup(QWidget):
 
     def _make_inputs(self) -> None:
         self.form = Form()
+        self.study_list = StudyList()
+        self.study_list.chosen.connect(self._take_due)
+        self._day = Day()
         self._run = run = RunFields()
         self.protocol, self.rig, self.out = run.protocol, run.rig, run.out
         self.subject, self.duration, self.seed = run.subject, run.duration, run.seed
@@ -159,12 +177,16 @@ class Setup(QWidget):
         column = QVBoxLayout(left)
         column.setContentsMargins(0, 0, 6, 0)
         column.addWidget(self._run)
-        column.addWidget(_caption("The protocol's fields. A change holds for this session alone, and is recorded."))
+        self._about = _caption(_OF_FORM)
+        column.addWidget(self._about)
         self._page = QScrollArea()
         self._page.setWidgetResizable(True)
         self._page.setWidget(self.form)
         self._page.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        column.addWidget(self._page, 1)
+        self._below = QStackedWidget()
+        self._below.addWidget(self._page)
+        self._below.addWidget(self.study_list)
+        column.addWidget(self._below, 1)
         return left
 
     def _right(self) -> QWidget:
@@ -180,6 +202,22 @@ class Setup(QWidget):
         row.addWidget(self.start)
         column.addLayout(row)
         return right
+
+    def _show_study(self) -> None:
+        """The day of a study in place of the protocol's fields, which it fixes."""
+        study = self._run.study_file
+        if study is not None:
+            self._day = day_of(study, self.today())
+            self.study_list.show_day(self._day, self.theme)
+        self._about.setText(_OF_FORM if study is None else _OF_STUDY.format(self._day.name or study.stem))
+        self._below.setCurrentIndex(0 if study is None else 1)
+
+    def _take_due(self, due: Due) -> None:
+        """A session of the study was picked."""
+        study = self._run.study_file
+        if study is not None:
+            self._run.take(due.animal, due.phase, files_of(study, due.animal, due.phase))
+            self.check_now()
 
     def _edited(self) -> None:
         self._said = []
@@ -218,7 +256,9 @@ class Setup(QWidget):
     def _show_start(self) -> None:
         count = len(self.problems)
         wrong = f"{count} problem{'s' if count > 1 else ''} to solve first" if count else ""
-        said = self._blocked or wrong
+        asked = self.request()
+        unsaid = "pick a session of the study" if asked.study is not None and asked.phase is None else ""
+        said = self._blocked or wrong or unsaid
         self.start.setEnabled(not said)
         self.why_not.setText(f"Start is off: {said}." if said else "Ready. The light stays off until it is armed.")
 
@@ -235,11 +275,3 @@ def _caption(text: str) -> QLabel:
     label.setObjectName("caption")
     label.setWordWrap(True)
     return label
-
-
-def _tried(load: Callable[[], T], problems: list[str]) -> T | None:
-    try:
-        return load()
-    except ConfigError as error:
-        problems += error.problems
-        return None

@@ -15,10 +15,12 @@ from PyQt6.QtSvg import QSvgGenerator
 from closedloop.dashboard.plots.axes import Reach, clock, decimals_of, step_of, ticks, time_step_s
 from closedloop.dashboard.plots.picture import Array, Look, Marker, Subject, extent_of, release_at, subjects_of
 from closedloop.dashboard.plots.shades import (
+    BLOCKS,
     Shade,
     Shades,
     lane_of,
     look_of,
+    paint_blocks,
     paint_labels,
     paint_lane,
     paint_triangles,
@@ -35,7 +37,7 @@ _DOTS = 300 / 96
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84.0, 22.0, 28.0, 46.0
 _TRACE, _LANE, _APART = 84.0, 16.0, 10.0
 _POINTS = 1200
-_SHADED = ("gap", "veto", "light")
+_SHADED = (BLOCKS[1], "paused", "gap", "veto", "light")
 
 
 class FigureError(ClosedLoopError):
@@ -141,16 +143,22 @@ def _height(watch: Watch, since_s: float, until_s: float) -> float:
 
 
 def _lanes(watch: Watch) -> dict[str, str]:
-    """Light, what was wanted and not given if there is any, and inputs."""
+    """Blocks if there are any, light, what was wanted and not given if there is any, and inputs."""
+    blocks = {"block": "block"} if watch.course.has_blocks else {}
     withheld = any(lane_of(kind) == "withheld" for kind in watch.marks.kinds)
     inputs = {f"input:{name}": name for name in watch.marks.input_names}
-    return {"light": "light", **({"withheld": "withheld"} if withheld else {}), **inputs}
+    return {
+        **blocks,
+        "light": "planned" if watch.dose.blinded else "light",
+        **({"withheld": "withheld"} if withheld else {}),
+        **inputs,
+    }
 
 
 def _paint(painter: QPainter, watch: Watch, since_s: float, until_s: float) -> None:
     width = _WIDTH - _LEFT - _RIGHT
     look = Look(since_s, until_s, {})
-    shades = Marker().shades(watch.marks, look, watch.traces.last_s, width)
+    shades = Marker().shades(watch.marks, look, watch.traces.last_s, width, watch.course)
     look = look._replace(shades=_within(shades, width))
     page = _Page(painter, watch, look)
     _write(painter, QRectF(_LEFT, 2, width, 14), _caption(watch, since_s, until_s), Qt.AlignmentFlag.AlignLeft, 9)
@@ -196,7 +204,7 @@ def _joined(reach: Reach, values: Array) -> tuple[float, float] | None:
 def _paint_shaded(page: _Page, height: float) -> None:
     """Light, vetoes and gaps behind the curves; a mark without length is a line."""
     painter = page.painter
-    colours = {"gap": LIGHT.gap, "veto": LIGHT.veto, "light": LIGHT.light}
+    colours = {BLOCKS[1]: LIGHT.line, "paused": LIGHT.warn, "gap": LIGHT.gap, "veto": LIGHT.veto, "light": LIGHT.light}
     painter.setPen(Qt.PenStyle.NoPen)
     for kind in _SHADED:
         painter.setBrush(tint(colours[kind], 0.35))
@@ -210,7 +218,7 @@ def _paint_names(page: _Page) -> None:
     painter.save()
     painter.translate(_LEFT, _TOP - 11)
     painter.setFont(_font(8))
-    for kind in ("gap", "veto"):
+    for kind in ("gap", "veto", "paused"):
         paint_labels(painter, LIGHT, page.look.shades.get(kind, ()), QRectF(0, 0, page.width, 10))
     painter.restore()
 
@@ -291,12 +299,15 @@ def _paint_lanes(page: _Page, top: float) -> float:
     """Light and inputs; returns where the time axis goes."""
     painter, shades = page.painter, page.look.shades
     for lane, name in _lanes(page.watch).items():
-        kinds = [kind for kind in shades if lane_of(kind) == lane]
+        kinds = [kind for kind in shades if lane_of(kind) == lane and kind not in BLOCKS]
         _write(painter, QRectF(0, top + 1, _LEFT - 6, _LANE - 2), name, Qt.AlignmentFlag.AlignRight)
         painter.save()
         painter.translate(_LEFT, top)
         for kind in kinds:
             paint_lane(painter, LIGHT, look_of(kind), shades.get(kind, ()), QRectF(0, 0, page.width, _LANE))
+        if lane == "block":
+            painter.setFont(_font(9))
+            paint_blocks(painter, LIGHT, shades, QRectF(0, 0, page.width, _LANE))
         painter.restore()
         top += _LANE
     return top

@@ -13,8 +13,8 @@ from closedloop.dashboard.theme import Theme
 _HEIGHT_PX = 24
 _SWATCH_PX = 22
 _SAID_MS = 8000
-_ORDER = ("light", "withheld", "refused", "detection", "veto", "gap", "trip")
-_WORDS = {"light": "light", "veto": "signal veto", "gap": "gap", "trip": "trip"}
+_ORDER = ("light", "planned", "withheld", "refused", "detection", "veto", "paused", "gap", "trip")
+_WORDS = {"light": "light", "decided": "planned train", "veto": "signal veto", "gap": "gap", "trip": "trip"}
 
 
 class PlotKey(QWidget):
@@ -36,9 +36,9 @@ class PlotKey(QWidget):
         self._theme = theme
         self.update()
 
-    def show_kinds(self, kinds: tuple[str, ...]) -> None:
-        """The kinds of mark that there are."""
-        shown = {"light", *(kind for kind in kinds if look_of(kind) in _ORDER)}
+    def show_kinds(self, kinds: tuple[str, ...], always: tuple[str, ...] = ("light",)) -> None:
+        """The kinds of mark that there are, and those that are named in any case."""
+        shown = {*always, *(kind for kind in kinds if look_of(kind) in _ORDER)}
         ordered = tuple(sorted(shown, key=lambda kind: (_ORDER.index(look_of(kind)), kind)))
         if ordered != self._kinds:
             self._kinds = ordered

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from closedloop.dashboard.plots.shades import Shade, Shades, look_of
+from closedloop.dashboard.plots.shades import BLOCKS, Shade, Shades, look_of
+from closedloop.watching.course import Course
 from closedloop.watching.marks import Marks, Span
 from closedloop.watching.measured import Measure, begun_with, measures, span_of, unit_of
 from closedloop.watching.traces import Traces
@@ -136,8 +137,8 @@ class Marker:
         self._shades: dict[str, list[Shade]] = {}
         self._going_on: list[str] = []
 
-    def shades(self, marks: Marks, look: Look, last_s: float, width: float) -> Shades:
-        """All marks of a stretch, on a plot so wide; what still goes on ends at the newest reading."""
+    def shades(self, marks: Marks, look: Look, last_s: float, width: float, course: Course | None = None) -> Shades:
+        """All marks of a stretch, on a plot so wide, and its blocks; what still goes on ends at the newest reading."""
         newest = marks.happenings(None, 1)
         known = (id(marks), newest[0].n if newest else None, look.since_s, look.until_s, width)
         scale = width / max(1e-9, look.until_s - look.since_s)
@@ -149,7 +150,19 @@ class Marker:
         ended = {
             kind: [*self._shades[kind][:-1], self._shades[kind][-1]._replace(right=end)] for kind in self._going_on
         }
-        return {**self._shades, **ended}
+        return {**self._shades, **ended, **_blocks(course, look, last_s, scale)}
+
+
+def _blocks(course: Course | None, look: Look, last_s: float, scale: float) -> dict[str, list[Shade]]:
+    """The blocks of a stretch, every other one of another kind."""
+    found: dict[str, list[Shade]] = {kind: [] for kind in BLOCKS} if course is not None and course.stretches else {}
+    for stretch in course.stretches if course is not None else ():
+        until_s = last_s if stretch.until_s is None else stretch.until_s
+        if stretch.since_s <= look.until_s and until_s >= look.since_s:
+            left = max(_OFF_PX, (stretch.since_s - look.since_s) * scale)
+            right = (min(look.until_s, until_s) - look.since_s) * scale
+            found[BLOCKS[stretch.number % 2]].append(Shade(left, right, stretch.name))
+    return found
 
 
 def extent_of(traces: Traces, subject: Subject, look: Look) -> tuple[float, float] | None:

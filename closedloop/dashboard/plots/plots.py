@@ -13,13 +13,14 @@ from PyQt6.QtCore import QEvent, QObject, QPointF, Qt
 from PyQt6.QtGui import QAction, QKeyEvent, QResizeEvent
 from PyQt6.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 
+from closedloop.dashboard.inputs.header_words import session_words
 from closedloop.dashboard.panel import Panel, alone
 from closedloop.dashboard.plots.axes import Reach, clock
 from closedloop.dashboard.plots.figure import FILTERS, default_name, save_figure
 from closedloop.dashboard.plots.key import PlotKey
 from closedloop.dashboard.plots.picture import Choice, Look, Marker, Subject, release_at, subjects_of
 from closedloop.dashboard.plots.rows import LaneRow, TimeAxis, TimeBox, TraceRow, ValueAxis
-from closedloop.dashboard.plots.shades import Shades, strip_of
+from closedloop.dashboard.plots.shades import BLOCKS, Shades, strip_of
 from closedloop.dashboard.plots.timeline import TimelineBar
 from closedloop.dashboard.theme import DARK, Theme
 from closedloop.errors import ClosedLoopError
@@ -55,6 +56,7 @@ class Plots(Panel):
         self._shown: object = None
         self._mouse: QPointF | None = None
         self._header: dict[str, Any] | None = None
+        self._whose = ""
         self._marker = Marker()
         self._key = PlotKey(theme, self)
         self._canvas = pg.GraphicsLayoutWidget(self)
@@ -247,13 +249,15 @@ class Plots(Panel):
         if watch.header is self._header:
             return
         self._header = watch.header
+        self._whose = session_words(watch.header)
         self._subjects = subjects_of(watch.header, watch.traces.shown)
         for number in range(len(self._rows), len(self._subjects)):
             self._rows.append(self._make_row(number, self._subjects[number]))
         for row, subject in zip(self._rows, self._subjects, strict=False):  # those of another session stay hidden
             row.set_subject(subject)
         self._choose()
-        self._lanes.set_inputs(() if self._is_compact else tuple(watch.marks.input_names))
+        names = () if self._is_compact else tuple(watch.marks.input_names)
+        self._lanes.set_inputs(names, blocks=watch.course.has_blocks, blinded=watch.dose.blinded)
         self._fit_lanes()
 
     def resizeEvent(self, a0: QResizeEvent | None) -> None:  # noqa: N802 - Qt's name
@@ -278,20 +282,20 @@ class Plots(Panel):
     def _draw(self, watch: Watch, since_s: float, until_s: float, hover_s: float | None) -> None:
         width = self._lanes.box.width()
         look = Look(since_s, until_s, {}, hover_s)
-        shades = self._marker.shades(watch.marks, look, watch.traces.last_s, width)
+        shades = self._marker.shades(watch.marks, look, watch.traces.last_s, width, watch.course)
         look = look._replace(shades=shades)
         strip = strip_of(self.theme, shades, width)
         for row in (row for row in self._rows if row.plot.isVisible()):
             row.draw(watch.traces, look, strip, lambda times_s: release_at(watch.header, watch.marks, times_s))
         kinds = tuple(watch.marks.kinds)
         self._lanes.draw(look, is_dark=watch.traces.rows > 0 and not _asked_for_light(kinds))
-        self._key.show_kinds(kinds)
+        self._key.show_kinds(kinds, ("decided",) if watch.dose.blinded else ("light",))
         self._key.show_words(self._words(hover_s, shades))
 
     def _words(self, hover_s: float | None, shades: Shades) -> str:
         """What is under the mouse."""
         if hover_s is None:
-            return "y axes locked (L)" if self.is_locked else ""
+            return "y axes locked (L)" if self.is_locked else self._whose
         width = self._lanes.box.width()
         since_s, until_s = self._lanes.box.viewRange()[0]
         x = (hover_s - since_s) / max(1e-9, until_s - since_s) * width
@@ -314,7 +318,7 @@ def _words_of_nothing(watch: Watch) -> str:
 
 
 def _asked_for_light(kinds: tuple[str, ...]) -> bool:
-    other = ("veto", "gap", "detection", "trip", "note")
+    other = ("veto", "paused", "gap", "detection", "trip", "note")
     return any(kind not in other and not kind.startswith("input:") for kind in kinds)
 
 
@@ -323,7 +327,7 @@ def _covers(mark: Any, x: float) -> bool:
 
 
 def _words_at(kind: str, label: str) -> str:
-    name = kind.removeprefix("input:")
+    name = "block" if kind in BLOCKS else kind.removeprefix("input:")
     return label if name in label else f"{name}: {label}" if label else name
 
 

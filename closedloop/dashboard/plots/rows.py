@@ -20,10 +20,12 @@ from PyQt6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QImage, QPainter, 
 from closedloop.dashboard.plots.axes import Reach, clock, decimals_of, number, short, step_of, ticks, time_step_s
 from closedloop.dashboard.plots.picture import Array, Look, Subject, extent_of
 from closedloop.dashboard.plots.shades import (
+    BLOCKS,
     Shade,
     lane_of,
     look_of,
     paint_background,
+    paint_blocks,
     paint_labels_beside,
     paint_lane,
     paint_triangles,
@@ -358,9 +360,13 @@ class LaneRow:
         most_px = min(LANE_PX, of_px // 25, 130 // len(self.lanes))
         return len(self.lanes) * max(_LEAST_LANE_PX, most_px) + BOTTOM_PX + 4
 
-    def set_inputs(self, names: tuple[str, ...]) -> None:
-        """Lanes for these inputs, below those of light, of what was wanted and not given, and of notes."""
-        self.lanes = {"light": "light", "withheld": "withheld", "note": "notes"}
+    def set_inputs(self, names: tuple[str, ...], *, blocks: bool = False, blinded: bool = False) -> None:
+        """Lanes for these inputs, below those of blocks, light, what was wanted and not given, and notes."""
+        self.lanes = {"block": "block"} if blocks else {}
+        self.lanes |= (
+            {"light": "planned", "withheld": "refused"} if blinded else {"light": "light", "withheld": "withheld"}
+        )
+        self.lanes |= {"note": "notes"}
         self.lanes |= {f"input:{name}": name for name in names}
         self.box.setYRange(0, len(self.lanes), padding=0)
         metrics = QFontMetricsF(font_of(self.theme, -1))
@@ -382,7 +388,9 @@ class LaneRow:
     def _paint(self, painter: QPainter, rect: QRectF) -> None:
         theme, look = self.theme, self._look
         painter.setFont(font_of(theme, -2))
-        behind = {kind: marks for kind, marks in look.shades.items() if kind in ("gap", "veto", "trip")}
+        behind = {
+            kind: marks for kind, marks in look.shades.items() if kind in ("gap", "veto", "paused", "trip", *BLOCKS)
+        }
         paint_background(painter, theme, strip_of(theme, behind, rect.width()), behind, rect)
         paint_grid(painter, theme, rect, look)
         lane_px = rect.height() / len(self.lanes)
@@ -395,6 +403,9 @@ class LaneRow:
 
     def _paint_lane(self, painter: QPainter, lane: str, row: QRectF) -> None:
         theme, shades = self.theme, self._look.shades
+        if lane == "block":
+            paint_blocks(painter, theme, shades, row)
+            return
         written: list[Shade] = []
         for kind in shades:
             if lane_of(kind) == lane:

@@ -5,6 +5,8 @@ Every kind has a shape of its own, so that no colour has to be told from another
     light      filled             veto   hatched            detection   triangle, pointing down
     withheld   outline, hatched   gap    dense dots      refused     cross
     trip       thick line         input  filled, lower   note        flag
+    planned    outline, crossed   (of a blinded session: in every arm alike)
+    paused     upright lines      block  every other one on a lighter ground, its name in its lane
 """
 
 from __future__ import annotations
@@ -20,19 +22,30 @@ from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QBrush, QColor, QFontMetricsF, QImage, QPainter, QPen, QPolygonF
 
 from closedloop.dashboard.theme import Theme
+from closedloop.recording.blinding import NAMES
 
-_PLAIN = ("light", "refused", "veto", "gap", "detection", "trip", "note")
+_PLAIN = ("light", "refused", "veto", "paused", "gap", "detection", "trip", "note")
 _MOST_LABELS = 60
 _LABEL_ROOM_PX = 6.0
 _SIDE_PX = 8.0
-_BACKGROUND = ("gap", "veto", "withheld", "light")  # the last one on top
-_BEHIND = {"gap": ("gap", 0.5), "veto": ("veto", 0.3), "withheld": ("withheld", 0.3), "light": ("light", 0.32)}
+_PLANNED = NAMES  # marks of these kinds are in blinded sessions alone
+BLOCKS = ("block:even", "block:odd")  # every other one is shaded, so that each is seen
+_BACKGROUND = ("block", "paused", "gap", "veto", "withheld", "planned", "light")  # the last one on top
+_BEHIND = {
+    "block": ("line", 0.45),
+    "paused": ("warn", 0.16),
+    "gap": ("gap", 0.5),
+    "veto": ("veto", 0.3),
+    "withheld": ("withheld", 0.3),
+    "planned": ("light", 0.18),
+    "light": ("light", 0.32),
+}
 _SIGN_PX = 5.0
 _WIDE_PX = 10.0
 _MOST_WIDE = 40
 _MANY = 150  # marks, beyond which each is a pixel wide
 _NO_PEN = QPen(Qt.PenStyle.NoPen)
-_NAMED = ("gap", "veto")
+_NAMED = ("gap", "veto", "paused")
 
 
 class Shade(NamedTuple):
@@ -55,12 +68,16 @@ def look_of(kind: str) -> str:
     """As what a kind of mark is drawn; a decision whose name is not known here gave no light by design."""
     if kind.startswith("input:"):
         return "input"
+    if kind in BLOCKS:
+        return "block"
+    if kind in _PLANNED:
+        return "planned"
     return kind if kind in _PLAIN else "withheld"
 
 
 def lane_of(kind: str) -> str:
     """The lane it stands in: what gave no light stands below what did."""
-    return {"refused": "withheld", "input": kind}.get(look_of(kind), look_of(kind))
+    return {"refused": "withheld", "planned": "light", "input": kind}.get(look_of(kind), look_of(kind))
 
 
 def tint(colour: str, opacity: float) -> QColor:
@@ -81,6 +98,10 @@ def brush_of(theme: Theme, look: str) -> QBrush:
     """The filling of a kind of mark."""
     if look == "veto":
         return QBrush(tint(theme.veto, 0.7), Qt.BrushStyle.BDiagPattern)
+    if look == "paused":
+        return QBrush(tint(theme.warn, 0.5), Qt.BrushStyle.VerPattern)
+    if look == "planned":
+        return QBrush(tint(theme.light, 0.8), Qt.BrushStyle.DiagCrossPattern)
     if look == "gap":
         return QBrush(tint(theme.gap, 1.0), Qt.BrushStyle.Dense4Pattern)
     if look == "withheld":
@@ -98,7 +119,7 @@ def strip_of(theme: Theme, shades: Shades, width: float) -> QImage:
     for look in _BACKGROUND:
         colour, part = _BEHIND[look]
         for kind in shades:
-            if look_of(kind) == look and shades[kind]:
+            if look_of(kind) == look and shades[kind] and kind != BLOCKS[0]:
                 row[_covered(shades[kind], columns)] = mixed(theme.panel, getattr(theme, colour), part).rgb()
     return QImage(row.tobytes(), columns, 1, 4 * columns, QImage.Format.Format_RGB32).copy()
 
@@ -110,7 +131,9 @@ def paint_background(
     painter.drawImage(rect, strip)
     for kind in shades:
         look = look_of(kind)
-        if look in _BACKGROUND and look != "light":
+        if look == "block":
+            _paint_lines(painter, QPen(QColor(theme.dim), 1), shades[kind], rect.height())
+        elif look in _BACKGROUND and look != "light":
             wide = [mark for mark in shades[kind] if mark.right - mark.left > _WIDE_PX][:_MOST_WIDE]
             _paint_blocks(painter, brush_of(theme, look), _edge(theme, look), wide, 0.0, rect.height())
         if look == "trip":
@@ -149,6 +172,22 @@ def paint_lane(painter: QPainter, theme: Theme, look: str, marks: Sequence[Shade
         _paint_blocks(painter, ground, _NO_PEN, marks, top, height)
         marks = marks if len(marks) <= _MOST_WIDE else ()
     _paint_blocks(painter, brush, _edge(theme, look), marks, top, height)
+
+
+def paint_blocks(painter: QPainter, theme: Theme, shades: Shades, row: QRectF) -> None:
+    """The blocks of a protocol in a row of their own, each with its name as far as there is room for it."""
+    metrics = QFontMetricsF(painter.font())
+    for kind, part in zip(BLOCKS, (0.0, 0.45), strict=True):
+        for mark in shades.get(kind, ()):
+            left, right = max(0.0, mark.left), min(row.right(), mark.right)
+            room = QRectF(left, row.top() + 1, max(1.0, right - left), row.height() - 1)
+            painter.fillRect(room, mixed(theme.panel, theme.line, part))
+            painter.setPen(QPen(QColor(theme.dim)))
+            if mark.left >= 0:
+                painter.drawLine(QPointF(left, row.top()), QPointF(left, row.bottom()))
+            said = metrics.elidedText(mark.label, Qt.TextElideMode.ElideRight, room.width() - 8)
+            painter.setPen(QPen(QColor(theme.text)))
+            painter.drawText(room.adjusted(4, 0, -4, 0), Qt.AlignmentFlag.AlignVCenter, said if len(said) > 1 else "")
 
 
 def paint_triangles(painter: QPainter, colour: str, at: Iterable[float], tip: float, up: bool) -> None:
@@ -199,7 +238,13 @@ def _paint_label(painter: QPainter, theme: Theme, room: QRectF, words: str) -> N
 
 
 def _edge(theme: Theme, look: str) -> QPen:
-    colours = {"withheld": theme.withheld, "veto": theme.veto, "gap": theme.gap}
+    colours = {
+        "withheld": theme.withheld,
+        "veto": theme.veto,
+        "gap": theme.gap,
+        "paused": theme.warn,
+        "planned": theme.light,
+    }
     return QPen(QColor(colours[look])) if look in colours else _NO_PEN
 
 

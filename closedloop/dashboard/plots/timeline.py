@@ -115,7 +115,7 @@ class TimelineBar(QWidget):
         self._shown: object = None
         self.keys: list[QAction] = []
         self.spans = {name: self._button(name, f"Show {name.lower()}") for name in SPANS}
-        self.follow = self._button("Pause  F", "Stand still, or follow the newest reading (F)")
+        self.follow = self._button("Hold  F", "Stand still, or follow the newest reading (F)")
         self.choice = self._button("", "Which plots are shown: the main ones, the signals, all that is measured (M)")
         self.choice.hide()
         self.figure = self._button("Figure", "Save what is on screen as PNG or SVG (Ctrl+S)")
@@ -280,7 +280,7 @@ class TimelineBar(QWidget):
             return
         self._shown = (self._view, words)
         self.words.setText(words)
-        self.follow.setText("Pause  F" if self._view.is_following else "▶ Follow  F")
+        self.follow.setText("Hold  F" if self._view.is_following else "▶ Follow  F")
         for name, button in self.spans.items():
             button.setChecked(SPANS[name] == self._view.span_s)
         self._refresh_scroll(since_s, until_s)

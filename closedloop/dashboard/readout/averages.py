@@ -28,6 +28,7 @@ _EVERY_NS = 500_000_000  # averages change slowly
 _ROW_PX, _RATE_PX, _INPUT_PX = 118, 124, 40
 _LONG_S = 900.0  # from here on, time is in minutes
 _NO_AVERAGES = "No decision with enough signal around it yet. A row appears 10 s after the first of its kind."
+_LESS = "; thin raw, thick less artefact"
 _NO_RATE = "No rate yet: it needs a score, which comes after warm-up."
 _NO_INPUTS = "No digital inputs are named in this rig."
 _SHAPES = (("delivered", "sun"), ("refused", "cross"), ("commanded", "dots"))
@@ -35,7 +36,8 @@ _SHAPES = (("delivered", "sun"), ("refused", "cross"), ("commanded", "dots"))
 
 def _title(average: Average) -> str:
     many = f"n = {amounts.whole(average.n)}"
-    return f"{average.key}, {many}" if average.n > 1 else f"{average.key}, {many} (no interval of one)"
+    alone = "" if average.n > 1 else " (no interval of one)"
+    return f"{average.key}, {many}{alone}" + ("" if average.less is None else _LESS)
 
 
 def _shape(key: str) -> str:
@@ -44,7 +46,7 @@ def _shape(key: str) -> str:
 
 def _bounds(averages: list[Average]) -> tuple[float, float]:
     """One scale for all; the interval of the first few decisions is too wide to decide it."""
-    means = charts.limits([one.mean for one in averages])
+    means = charts.limits([line for one in averages for line in (one.mean, one.less) if line is not None])
     if means is None:
         return -1.0, 1.0
     most = 2 * max(abs(end) for end in means)
@@ -94,8 +96,10 @@ class _Row(QWidget):
         time_s = average.time_s
         across = Axis(round(float(time_s[0])), round(float(time_s[-1])), "time from the decision (s)")
         band = Band(time_s, average.low, average.high, "signal")
-        layers = (band, Upright(0.0, "text"), Curve(time_s, average.mean, "signal"))
-        self._chart.show_layers(across, Axis(*bounds, average.unit), layers)
+        layers: list[Layer] = [band, Upright(0.0, "text"), Curve(time_s, average.mean, "signal")]
+        if average.less is not None:
+            layers.append(Curve(time_s, average.less, "signal", px=2))
+        self._chart.show_layers(across, Axis(*bounds, average.unit), tuple(layers))
 
     def set_theme(self, theme: Theme) -> None:
         self._head.set_theme(theme)

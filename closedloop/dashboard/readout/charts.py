@@ -27,12 +27,13 @@ _TINT = 0.4
 
 
 class Curve(NamedTuple):
-    """A line through points, open where one is nan; `dots` marks each point."""
+    """A line through points, open where one is nan; `dots` marks each point, `px` is how thick it is."""
 
     x: Floats
     y: Floats
     colour: str
     dots: bool = False
+    px: int = 1
 
 
 class Band(NamedTuple):
@@ -140,6 +141,7 @@ class Chart(Painted):
             painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
 
     def _paint_curve(self, painter: QPainter, area: QRectF, curve: Curve, colour: QColor) -> None:
+        painter.setPen(QPen(colour, curve.px))
         for part in _known(curve.y):
             points = self._points(area, curve.x[part], curve.y[part])
             painter.drawPolyline(QPolygonF(points))

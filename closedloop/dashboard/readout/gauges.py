@@ -10,18 +10,24 @@ from PyQt6.QtGui import QBrush, QFont, QPainter, QPen
 from PyQt6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from closedloop.dashboard.panel import Panel, alone
-from closedloop.dashboard.readout import amounts
-from closedloop.dashboard.readout.lettering import RIGHT, write
+from closedloop.dashboard.readout import amounts, shapes
+from closedloop.dashboard.readout.lettering import RIGHT, fitted, ink, write
 from closedloop.dashboard.readout.painted import Painted
 from closedloop.dashboard.style import digits_font, words_font
 from closedloop.dashboard.theme import DARK, Theme
-from closedloop.watching.dose import Gauge
+from closedloop.watching.dose import Gauge, Latched
 from closedloop.watching.watch import Watch
 
 _LINE_PX, _BAR_PX, _SPACE_PX = 21, 9, 6
+_REACHED_PX = 62
 _EMPTY_PX = 40
 _NEAR, _AT = 0.8, 0.995  # parts of a limit
 _LEAST_PX = 300
+
+
+_WHOSE = {"ceiling": "the board's ceiling", "rig": "the rig's limit", "protocol": "the protocol's limit"}
+_LIMIT_NAMES = {"dose_trains": "trains", "dose_on": "time lit", "dose_energy": "energy"}
+_OF_LATCH = {"dose_trains": "trains in all", "dose_on": "lit in all", "dose_energy": "energy in all"}
 
 
 class _Row(NamedTuple):
@@ -32,18 +38,21 @@ class _Row(NamedTuple):
     part: float | None  # of the limit; None: there is no limit, or the value is unknown
 
 
-def _row(gauge: Gauge) -> _Row:
+def _row(gauge: Gauge, latched: Latched | None) -> _Row:
     if gauge.limit is None or not math.isfinite(gauge.value):
         return _Row(gauge.name, amounts.number(gauge.value, gauge.unit), gauge.note, "", None)
     part = round(gauge.value / gauge.limit, 3) if gauge.limit else 1.0
     of = f"{amounts.number(gauge.value)} of {amounts.number(gauge.limit, gauge.unit)}"
-    return _Row(gauge.name, of, _words(part), gauge.note, part)
+    if latched is not None and _OF_LATCH.get(latched.limit) == gauge.name:
+        most = f"{amounts.number(min(gauge.value, gauge.limit))} of {amounts.number(gauge.limit, gauge.unit)}"
+        return _Row(gauge.name, most, "REACHED", gauge.note, 1.0)  # what is decided later gives no light
+    return _Row(gauge.name, of, _words(part, _WHOSE.get(gauge.whose, "the limit")), gauge.note, part)
 
 
-def _words(part: float) -> str:
+def _words(part: float, whose: str) -> str:
     if part >= _AT:
-        return "OVER THE LIMIT" if part > 1 else "AT THE LIMIT"
-    said = f"{100 * part:.0f} % of the limit"
+        return f"OVER {whose.upper()}" if part > 1 else f"AT {whose.upper()}"
+    said = f"{100 * part:.0f} % of {whose}"
     return f"{said}: NEAR" if part >= _NEAR else said
 
 
@@ -58,25 +67,42 @@ def _high(row: _Row) -> int:
 
 
 class _Bars(Painted):
-    """One row a gauge."""
+    """One row a gauge; above them what was reached for good."""
 
     value: tuple[_Row, ...] = ()
+    reached: tuple[str, ...] = ()
 
-    def show_rows(self, value: tuple[_Row, ...]) -> None:
-        if value == self.value:
+    def show_rows(self, value: tuple[_Row, ...], reached: tuple[str, ...]) -> None:
+        if (value, reached) == (self.value, self.reached):
             return
-        self.value = value
-        self.set_high(sum(map(_high, value)) + 10)
-        self.say("\n".join(": ".join(filter(None, (row.name, row.amount, row.words, row.note))) for row in value))
+        self.value, self.reached = value, reached
+        self.set_high(sum(map(_high, value)) + 10 + (_REACHED_PX if reached else 0))
+        rows = [": ".join(filter(None, (row.name, row.amount, row.words, row.note))) for row in value]
+        self.say("\n".join([*reached, *rows]))
 
     def paint(self, painter: QPainter) -> None:
         box = self.framed(painter)
         if not self.value:
             write(painter, box, "no limits known before the session begins", self._words(), self.colour("dim"))
         top = box.top()
+        if self.reached:
+            self._paint_reached(painter, QRectF(4, 4, self.width() - 8, _REACHED_PX - 4))
+            top += _REACHED_PX
         for row in self.value:
             self._paint_row(painter, QRectF(box.left(), top, box.width(), _LINE_PX), row)
             top += _high(row)
+
+    def _paint_reached(self, painter: QPainter, box: QRectF) -> None:
+        danger = self.colour("danger")
+        painter.fillRect(box, danger)
+        mark = QRectF(box.left() + 6, box.top() + 4, 34, box.height() - 8)
+        shapes.draw(painter, "triangle", mark, self.colour("light"))
+        words = box.adjusted(50, 2, -6, -2)
+        high = words.height() / len(self.reached)
+        for number, line in enumerate(self.reached):
+            row = QRectF(words.left(), words.top() + number * high, words.width(), high)
+            font = fitted(words_font(self.theme, 16 if number == 0 else 14, bold=True), line, row.width(), 11)
+            write(painter, row, line, font, ink(danger))
 
     def _paint_row(self, painter: QPainter, line: QRectF, row: _Row) -> None:
         """Name, words and amount in one line, and the bar under it."""
@@ -106,6 +132,14 @@ class _Bars(Painted):
         return words_font(self.theme)
 
 
+def _reached(latched: Latched | None, is_blinded: bool) -> tuple[str, ...]:
+    if latched is None:
+        return ()
+    said = "no light from here on" if is_blinded else "sham from here on"
+    which = _LIMIT_NAMES.get(latched.limit, "light")
+    return f"LIMIT REACHED: {said}", f"the session's limit of {which}, at {amounts.clock(latched.at_s)}"
+
+
 class Gauges(Panel):
     """Light of the last minute and ten minutes, trains, energy and modelled warming, against their limits."""
 
@@ -119,11 +153,21 @@ class Gauges(Panel):
 
     def show_watch(self, watch: Watch) -> None:
         """Draw the dose as of the last reading."""
-        self.show_gauges(watch.dose.gauges(watch.traces.last_s))
+        dose = watch.dose
+        self.show_gauges(dose.gauges(watch.traces.last_s), dose.latched, is_blinded=dose.blinded)
 
-    def show_gauges(self, gauges: tuple[Gauge, ...]) -> None:
-        """Draw these gauges."""
-        self._bars.show_rows(tuple(_row(gauge) for gauge in gauges))
+    def show_gauges(
+        self, gauges: tuple[Gauge, ...], latched: Latched | None = None, *, is_blinded: bool = False
+    ) -> None:
+        """Draw these gauges, those of the whole session first: reaching one of these is for good.
+
+        Args:
+            gauges: in any order.
+            latched: the limit of the session that was reached.
+            is_blinded: whether nothing may tell the arms from each other, not even the word for a dark train.
+        """
+        in_order = sorted(gauges, key=lambda gauge: gauge.name not in _OF_LATCH.values())
+        self._bars.show_rows(tuple(_row(gauge, latched) for gauge in in_order), _reached(latched, is_blinded))
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""

@@ -72,7 +72,8 @@ def _decided(tallies: Tallies) -> Iterator[Figure]:
 def _light(tallies: Tallies) -> tuple[Figure, ...]:
     energy = tallies.energy_mj
     known = "unknown" if energy is None else amounts.number(energy, "mJ")
-    return Figure("time lit", amounts.number(tallies.lit_s, "s")), Figure("energy", known)
+    how = ", by plan" if tallies.blinded else ""
+    return Figure(f"time lit{how}", amounts.number(tallies.lit_s, "s")), Figure(f"energy{how}", known)
 
 
 def _readings(tallies: Tallies) -> Iterator[Figure]:

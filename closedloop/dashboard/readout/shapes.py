@@ -151,6 +151,13 @@ def _dash(painter: QPainter, box: QRectF, colour: QColor) -> None:
     painter.drawLine(_at(box, 0.1, 0.5), _at(box, 0.9, 0.5))
 
 
+def _pause(painter: QPainter, box: QRectF, colour: QColor) -> None:
+    """Two upright bars."""
+    painter.setBrush(colour)
+    for x in (0.14, 0.62):
+        painter.drawRect(QRectF(_at(box, x, 0.08), _at(box, x + 0.24, 0.92)))
+
+
 SHAPES: dict[str, Draw] = {
     "ring": _ring,
     "dots": _dots,
@@ -168,4 +175,5 @@ SHAPES: dict[str, Draw] = {
     "broken": _broken,
     "question": _question,
     "dash": _dash,
+    "pause": _pause,
 }

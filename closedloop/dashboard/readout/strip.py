@@ -14,8 +14,10 @@ from closedloop.dashboard.panel import Panel, alone
 from closedloop.dashboard.readout import amounts, shapes
 from closedloop.dashboard.readout.lettering import CENTRE, RIGHT, contrast, fitted, ink, wrapped, write
 from closedloop.dashboard.readout.painted import Painted
+from closedloop.dashboard.readout.strip_words import Times, course_times, times, with_gates
 from closedloop.dashboard.style import digits_font, words_font
 from closedloop.dashboard.theme import DARK, Theme
+from closedloop.watching.course import Course
 from closedloop.watching.status import Line, State, Status
 from closedloop.watching.watch import Watch
 
@@ -24,8 +26,11 @@ _HELD_NS = 500_000_000  # so that short trains blink at most twice a second
 _SPACE = 4
 _LINE_PX = 19  # of the reason
 _TAG_PX = 94
+_CLOCK_PX = 214
 _STILL_ARMED = "armed"
 _BRIEF = (State.LIT, State.VETOED)
+_LATCHABLE = (State.READY, State.ARMING, State.ARMED, State.VETOED, State.PAUSED)  # of the rest other words count
+_NO_MORE_LIGHT = "LIMIT REACHED: no light from here on"
 _CALM_ENDS = (State.COMPLETED, State.STOPPED)
 
 
@@ -45,6 +50,7 @@ LOOKS = {
     State.ARMED: Look("disc", "good"),
     State.LIT: Look("sun", "light"),
     State.VETOED: Look("wave", "warn"),
+    State.PAUSED: Look("pause", "warn"),
     State.UNWIRED: Look("dash", "dim"),
     State.TRIPPED: Look("triangle", "danger", loud=True),
     State.DEVICE_LOST: Look("cross", "danger", loud=True),
@@ -76,12 +82,13 @@ class _Block(Painted):
 class _Headline(_Block):
     """Shape, state and reason; and that the board is armed, where the state does not say so."""
 
-    value = (State.STARTING, "", False)
+    value = (State.STARTING, "", False, False)
 
-    def show_state(self, state: State, reason: str, *, armed: bool) -> None:
-        if (state, reason, armed) == self.value and self.accessibleName():
+    def show_state(self, state: State, reason: str, *, armed: bool, latched: bool = False) -> None:
+        """Show it; `latched`: the reason is that a limit of the session was reached, and stands out."""
+        if (state, reason, armed, latched) == self.value and self.accessibleName():
             return
-        self.value = (state, reason, armed)
+        self.value = (state, reason, armed, latched)
         beside = f" ({_STILL_ARMED})" if armed else ""
         self.say(f"{state.value}{beside}: {reason}" if reason else f"{state.value}{beside}")
 
@@ -90,7 +97,7 @@ class _Headline(_Block):
         return self.value[0]
 
     def paint(self, painter: QPainter) -> None:
-        state, reason, armed = self.value
+        state, reason, armed, latched = self.value
         look = LOOKS[state]
         hue = self.colour(look.colour)
         loud = look.loud or contrast(hue, self.colour("panel")) < 2
@@ -98,9 +105,14 @@ class _Headline(_Block):
         strong = ink(hue) if loud else hue
         shapes.draw(painter, look.shape, QRectF(box.left(), box.top() + 8, 62, box.height() - 16), strong)
         words = box.adjusted(76, 0, 0, 0)
-        lines = wrapped(reason, self._small(), words.width(), 2)
+        lines = wrapped(reason, self._small(), words.width(), 2 if not latched else 1)
         room = words.adjusted(0, 0, -_TAG_PX if armed else 0, 0)
         above = self._paint_word(painter, room, state.value, strong, lines=len(lines))
+        if latched:
+            self._paint_latched(
+                painter, QRectF(words.left(), above - 4, words.width(), box.bottom() - above + 6), reason
+            )
+            lines = []
         for number, line in enumerate(lines):
             below = QRectF(words.left(), above + _LINE_PX * number, words.width(), _LINE_PX)
             write(painter, below, line, self._small(), strong if loud else self.colour("text"))
@@ -114,6 +126,15 @@ class _Headline(_Block):
         font = fitted(words_font(self.theme, 46, bold=True), word, box.width(), 26)
         write(painter, QRectF(box.left(), top, box.width(), high), word, font, colour)
         return top + high
+
+    def _paint_latched(self, painter: QPainter, box: QRectF, reason: str) -> None:
+        """On a ground of its own, as large as fits: nobody is to wait for light that does not come."""
+        painter.fillRect(box, self.colour("danger"))
+        shapes.draw(
+            painter, "triangle", QRectF(box.left() + 4, box.top() + 2, 20, box.height() - 4), self.colour("light")
+        )
+        font = fitted(words_font(self.theme, 21, bold=True), reason, box.width() - 36, 13)
+        write(painter, box.adjusted(30, 0, -4, 0), reason, font, ink(self.colour("danger")))
 
     def _paint_armed(self, painter: QPainter, box: QRectF) -> None:
         shapes.draw(painter, "disc", QRectF(box.left(), box.top(), 18, 18), self.colour("good"))
@@ -180,18 +201,12 @@ def _three_rows(
     write(painter, QRectF(box.left(), box.top() + 60, box.width(), 24), third, words_font(theme, 15), colour)
 
 
-class _Times(NamedTuple):
-    above: str
-    time: str
-    below: str
-
-
 class _Clock(_Block):
     """Which part of the session, how long still, how long already."""
 
-    value = _Times("", "", "")
+    value = Times("", "", "")
 
-    def show_times(self, value: _Times) -> None:
+    def show_times(self, value: Times) -> None:
         if value == self.value:
             return
         self.value = value
@@ -199,13 +214,16 @@ class _Clock(_Block):
 
     def paint(self, painter: QPainter) -> None:
         box = self.framed(painter)
-        top = QRectF(box.left(), box.top(), box.width(), 20)
-        write(painter, top, self.value.above, words_font(self.theme, 15), self.colour("dim"))
+        top = QRectF(box.left(), box.top() - 2, box.width(), 24)
+        name = words_font(self.theme, 20 if self.value.is_block else 15, bold=self.value.is_block)
+        tone = self.colour("text" if self.value.is_block else "dim")
+        write(painter, top, self.value.above, fitted(name, self.value.above, box.width(), 14), tone)
         middle = QRectF(box.left(), box.top() + 20, box.width(), 40)
         font = fitted(digits_font(self.theme, 30, bold=True), self.value.time, box.width(), 14)
         write(painter, middle, self.value.time, font, self.colour("text"))
         bottom = QRectF(box.left(), box.top() + 60, box.width(), 24)
-        write(painter, bottom, self.value.below, words_font(self.theme, 15), self.colour("text"))
+        font = fitted(words_font(self.theme, 15), self.value.below, box.width(), 12)
+        write(painter, bottom, self.value.below, font, self.colour("text"))
 
 
 class _Link(NamedTuple):
@@ -261,7 +279,7 @@ class StateStrip(Panel):
         self._since_ns = 0
         self._headline = _Headline(theme, 400, self)
         self._headline.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self._clock = _Clock(theme, 160, self)
+        self._clock = _Clock(theme, _CLOCK_PX, self)
         self._recording = _Recording(theme, 250, self)
         self._links = _Links(theme, 210, self)
         row = QHBoxLayout(self)
@@ -274,14 +292,21 @@ class StateStrip(Panel):
 
     def show_watch(self, watch: Watch) -> None:
         """Draw the state a watch is in."""
-        self.show_status(watch.status)
+        status = with_gates(watch.status, watch.course)
+        self.show_status(status, watch.course, latched=watch.dose.latched is not None)
 
-    def show_status(self, status: Status) -> None:
-        """Draw this state; a state that lasted less than half a second stays that long, unless a graver one comes."""
-        self._show_state(status)
+    def show_status(self, status: Status, course: Course | None = None, *, latched: bool = False) -> None:
+        """Draw this state; a state that lasted less than half a second stays that long, unless a graver one comes.
+
+        Args:
+            status: how the session stands.
+            course: which block is on; None where there are none.
+            latched: whether a limit of the session was reached.
+        """
+        self._show_state(status, latched=latched)
         self._recording.show_record(_record(status))
         self._links.show_links(_links(status))
-        self._clock.show_times(_times(status))
+        self._clock.show_times(times(status) if course is None else course_times(status, course))
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
@@ -306,7 +331,7 @@ class StateStrip(Panel):
     def _blocks(self) -> tuple[_Block, ...]:
         return self._headline, self._clock, self._recording, self._links
 
-    def _show_state(self, status: Status) -> None:
+    def _show_state(self, status: Status, *, latched: bool) -> None:
         now_ns = self._now_ns()
         shown = self._headline.state
         held = shown in _BRIEF and now_ns - self._since_ns < _HELD_NS
@@ -315,7 +340,10 @@ class StateStrip(Panel):
         if status.state is not shown:
             self._since_ns = now_ns
         armed = status.is_armed and status.state is State.VETOED
-        self._headline.show_state(status.state, status.reason, armed=armed)
+        if latched and status.is_recording and status.state in _LATCHABLE:
+            self._headline.show_state(status.state, _NO_MORE_LIGHT, armed=armed, latched=True)
+        else:
+            self._headline.show_state(status.state, status.reason, armed=armed)
 
 
 def _record(status: Status) -> _Record:
@@ -344,15 +372,6 @@ def _heartbeat(status: Status) -> _Link:
     if age_s is None or line is None:
         return _Link("heartbeat", "none", "none")
     return _Link("heartbeat", line.state, f"{age_s:.1f} s")
-
-
-def _times(status: Status) -> _Times:
-    elapsed = amounts.clock(status.elapsed_s)
-    if not status.is_recording:
-        return _Times(status.block, elapsed, "not begun" if status.state is State.STARTING else "in all")
-    if status.left_s is None:
-        return _Times(status.block, elapsed, "so far, no end set")
-    return _Times(f"{status.block}, time left", amounts.clock(status.left_s), f"{elapsed} so far")
 
 
 if __name__ == "__main__":
