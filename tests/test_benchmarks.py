@@ -96,6 +96,14 @@ def test_tuning_gives_the_same_numbers_on_one_thread_and_on_all() -> None:
     assert result["held_out"]["hours"] > 0.1
 
 
+def test_a_rehearsal_gives_the_same_report_on_one_thread_and_on_all() -> None:
+    result = run("rehearse.py", "--animals", "2", "--minutes", "4")
+    assert result["machine"].keys() >= MACHINE
+    assert (result["animals"], result["days"], result["session_s"]) == (2, 3, 240)
+    assert result["same"] is True
+    assert result["readings"] > 300_000
+
+
 @pytest.fixture(scope="module")
 def dashboard() -> dict[str, Any]:
     if sys.platform == "win32" or shutil.which("cc") is None:

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from closedloop.detectors.cusum import Cusum, readings_between_alarms, threshold_for
 from closedloop.features.dff import Dff
-from closedloop.loop import DETECTED, HIGH, Loop
+from closedloop.loop import Loop
 from closedloop.model import kernel
 from closedloop.quality import Quality
+from closedloop.steps import DETECTED, HIGH
 
 KNOWN = {"mean": 0.0, "sd": 1.0}
 

@@ -110,7 +110,7 @@ def dotted_names() -> list[str]:
     return sorted(
         name
         for name in names - others
-        if name.partition(".")[0] in ours and not name.endswith((".py", ".yaml", ".table"))
+        if name.partition(".")[0] in ours and not name.endswith((".py", ".yaml", ".table", ".csv", ".png", ".svg"))
     )
 
 

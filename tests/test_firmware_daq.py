@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from closedloop import wire
+from closedloop.dead_time import board_phases
 from closedloop.framing import Decoder, encode
 from closedloop.simulation.watcher import NOBODY, Watcher
 from closedloop.wire import Feature, Flag, Reading, Watch
@@ -185,6 +186,12 @@ def test_every_rate_has_a_plan_whose_phases_fit_its_period(library: ctypes.CDLL,
     assert 50 <= settle_us <= 200
     assert phase_us - settle_us >= conversions * (conversion_us + 4)
     assert 3 * phase_us + 30 <= period_us
+
+
+@given(st.integers(10_000, 1_000_000))
+def test_dead_time_is_told_by_the_boards_own_phases(library: ctypes.CDLL, rate_mhz: int) -> None:
+    period_us, phase_us, *_ = plan(library, rate_mhz)
+    assert board_phases(rate_mhz / 1000) == (period_us, phase_us)
 
 
 def test_slow_streams_use_all_bits_of_the_converter_and_fast_ones_average_more(library: ctypes.CDLL) -> None:

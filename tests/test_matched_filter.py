@@ -16,9 +16,10 @@ from scipy.signal import lfilter
 from closedloop.detectors.matched_filter import MatchedFilter
 from closedloop.errors import ConfigError
 from closedloop.features.dff import Dff
-from closedloop.loop import DETECTED, PLANNED, Loop
+from closedloop.loop import Loop
 from closedloop.online import autoregressive
 from closedloop.online.templates import transient
+from closedloop.steps import DETECTED, PLANNED
 
 LENGTHS = (4, 8, 16, 32, 64)
 COEFFICIENTS, SD = (0.6, -0.2, 0.1), 0.004

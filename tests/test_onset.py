@@ -20,9 +20,10 @@ from closedloop.analysis.detection import detect
 from closedloop.analysis.injection import Transient, inject, random_onsets
 from closedloop.detectors.onset import Onset
 from closedloop.features.dff import Dff
-from closedloop.loop import DETECTED, PLANNED, Loop
+from closedloop.loop import Loop
 from closedloop.online import templates
 from closedloop.online.templates import transient
+from closedloop.steps import DETECTED, PLANNED
 
 SD = 0.007
 

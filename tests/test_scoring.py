@@ -15,9 +15,10 @@ from closedloop.analysis import detection, estimates, scoring
 from closedloop.analysis.detection import detect
 from closedloop.analysis.injection import Transient, inject, random_onsets, virtual
 from closedloop.errors import ConfigError
-from closedloop.loop import DETECTED, Loop
+from closedloop.loop import Loop
 from closedloop.readings import FLAG_LIGHT, Stream
 from closedloop.simulation.animal import Animal
+from closedloop.steps import DETECTED
 
 ALWAYS = np.array([[0, 3_600_000_000]])
 

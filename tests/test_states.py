@@ -20,12 +20,13 @@ from closedloop.detectors.rate import EventRate
 from closedloop.detectors.state import GainEvidence, LevelEvidence, RateEvidence, State
 from closedloop.detectors.threshold import Threshold
 from closedloop.errors import ConfigError
-from closedloop.loop import DETECTED, HIGH, Loop
+from closedloop.loop import Loop
 from closedloop.model import kernel
 from closedloop.online.events import EVENT_MEMORY, ONSET, event_parameters, follow, ready
 from closedloop.online.run_length import gauss_alarms, gauss_threshold, poisson_alarms, poisson_threshold
 from closedloop.protocol import load_protocol
 from closedloop.readings import FLAG_LIGHT, FLAG_NO_CONTROL
+from closedloop.steps import DETECTED, HIGH
 
 RATE_MIN = 3.0  # events a minute of the calm animal
 AT_LEVEL = 0.2  # ln(signal / control) of the anchor

@@ -18,9 +18,10 @@ from closedloop.detectors.cusum import Cusum
 from closedloop.errors import ConfigError
 from closedloop.features.dff import Dff
 from closedloop.features.whiten import Whiten
-from closedloop.loop import DETECTED, Loop
+from closedloop.loop import Loop
 from closedloop.model import kernel
 from closedloop.online import autoregressive
+from closedloop.steps import DETECTED
 
 ORDER = 4
 CUSUM = Cusum(threshold=9.0, release=4.5)  # about six false alarms an hour in white noise at 100 readings/s

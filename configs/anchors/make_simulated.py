@@ -64,7 +64,7 @@ def make(file: Path) -> int:
         names = [f"virtual_day_{day}.csv" for day in range(1, DAYS + 1)]
         for day, name in enumerate(names, 1):
             virtual = VirtualAnimal(animal(day), rig.daq.rate, seed=day)
-            save(Path(name), virtual.run(np.zeros(round(protocol.duration * rig.daq.rate))), virtual.nano_units)
+            save(Path(name), virtual.run(np.zeros(round(protocol.lasts_s * rig.daq.rate))), virtual.nano_units)
         code = cli.main(["anchor", *names, "--out", str(file), *options, *powers])
         os.chdir(file.parent)
     return code
