@@ -70,6 +70,15 @@ class Arm(Model):
         None, description="Arm that the partner of each animal is drawn from; '{partner}' is that partner's session."
     )
 
+    @model_validator(mode="after")
+    def _host_decides(self) -> Self:
+        if self.policy.get("kind") == "on_board":
+            raise ValueError(
+                "policy: on_board decides on the board, by another detector and without the others' refusals; make it "
+                "a protocol of its own"
+            )
+        return self
+
     @property
     def placeholders(self) -> list[str]:
         """What stands in braces in the policy."""

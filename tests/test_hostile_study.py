@@ -48,6 +48,11 @@ MISTAKES: list[tuple[str, Change, str]] = [
     ("braces that mean nothing", put("anchor", "{mouse}.json"), "anchor: names {mouse}, which means nothing"),
     ("no arms", put("arms", []), "arms: are none (got an empty list); add one"),
     ("an unknown policy", put("arms", 0, "policy", "kind", "closed_lop"), "did you mean 'closed_loop'?"),
+    (
+        "an arm that the board decides",
+        put("arms", 1, "policy", {"kind": "on_board"}),
+        "policy: on_board decides on the",
+    ),
     ("a policy without kind", put("arms", 0, "policy", {}), "arms.0.policy.kind: missing field; known in policies"),
     ("a policy's typo", put("arms", 0, "policy", "refractry", "2 s"), "policy.refractry: unknown field; did you mean"),
     ("no unit in a policy", put("arms", 0, "policy", "refractory", 2), "policy.refractory: needs a unit (got 2)"),
