@@ -81,6 +81,20 @@ def test_on_two_boards_yoked_light_is_off_by_the_error_of_the_clocks_lines_and_n
     assert off_us(ran.true_rises_us, planned_us(ran)) <= most_us
 
 
+@pytest.mark.parametrize("seed", [2, 3, 4])  # of four intervals, one order in 24 is the partner's own
+def test_open_loop_delivers_the_partners_trains_and_light_at_times_of_its_own(
+    partner_folder: Path, partner_session: VirtualSession, seed: int
+) -> None:
+    read = partner_file.read(partner_folder)
+    ran = OneBoard(other_signal(), plan(policy=OpenLoop(partner=read), seed=seed)).run(LASTS_S)
+    there, here = partner_session.stimulator, ran.stimulator
+    assert len(rises_us(ran)) == len(rises_us(partner_session))
+    lit_us = there.lit_us(0, partner_session.now_us)
+    assert here.lit_us(0, ran.now_us) == pytest.approx(lit_us, rel=0.01)  # and so energy, at one level
+    assert {level for _, level in here.edges} == {level for _, level in there.edges}
+    assert off_us(rises_us(ran), rises_us(partner_session)) > 100_000
+
+
 BLOCKS = (
     block("baseline", 4.0, policy=Manual()),
     block("loop", 9.0),
