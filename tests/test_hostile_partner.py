@@ -15,6 +15,7 @@ from plans import noise, plan, readings, with_events
 from sessions import command
 
 from closedloop.errors import ConfigError
+from closedloop.policies.closed_loop import ClosedLoop
 from closedloop.policies.sham import Sham
 from closedloop.protocol import load_protocol
 
@@ -148,10 +149,17 @@ def test_a_partner_that_could_have_had_light_and_had_none_is_a_dark_session_and_
     assert policy.notes() == [f"{tmp_path.name}/ses had no light: this session stays dark"]
 
 
-def test_a_blinded_partner_is_not_told_by_what_is_refused(tmp_path: Path) -> None:
-    ran = logged(readings(noise(20)), plan(policy=Sham()))
-    session_folder(tmp_path / "ses", ran, decisions=["decided", "test"], blinded="A")
-    assert load_protocol(str(protocol_with(tmp_path, "ses"))).policy.partner.count == 0
+def test_a_blinded_partner_is_refused_in_the_same_words_whether_it_had_light_or_not(tmp_path: Path) -> None:
+    said = []
+    for policy in (Sham(), ClosedLoop()):
+        place = tmp_path / policy.kind
+        place.mkdir()
+        ran = logged(readings(with_events(noise(20), [12.0, 16.0])), plan(policy=policy))
+        session_folder(place / "ses", ran, decisions=["decided", "test"], blinded="A")
+        with pytest.raises(ConfigError, match="is blinded, and its trains would tell its arm") as refused:
+            load_protocol(str(protocol_with(place, "ses")))
+        said.append(str(refused.value).replace(str(place), ""))
+    assert said[0] == said[1]
 
 
 def test_a_recording_holds_the_trains_and_not_the_place_they_were_in(tmp_path: Path) -> None:
