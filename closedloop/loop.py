@@ -107,6 +107,7 @@ def _compile(  # noqa: C901, PLR0915 - the eight steps of the path, in one place
         memory, parameters = memories[0], all_parameters[0]
         state, crossing = memory.state, memory.crossing
         p, crossing_p, schedule_p = parameters.session, parameters.crossing, parameters.schedule
+        gated, gate = parameters.gates.count > 0, True
         for i in range(len(readings)):
             reading = readings[i]
             step = steps[i]
@@ -129,11 +130,13 @@ def _compile(  # noqa: C901, PLR0915 - the eight steps of the path, in one place
             )
             if verdict >= quality.RESTART:
                 return i
-            block = schedule.advance(memory.schedule, schedule_p, ticks, ticks - state.first)
+            block = schedule.now(memory.schedule, schedule_p, ticks, ticks - state.first)
             if block != state.block:
                 allowing.enter(memory, parameters, block)
-            gate = gates.look(memory.gates, parameters.gates, reading.inputs, ticks)
-            dose.cool(memory.dose, parameters.dose, ticks)
+            if gated:
+                gate = gates.look(memory.gates, parameters.gates, reading.inputs, ticks)
+            if memory.dose.slow != 0.0:
+                dose.cool(memory.dose, parameters.dose, ticks)
             clean = not own and verdict in (0, Refusal.NO_SIGNAL.value)
             if clean and state.unclean != 0:
                 resume_features(memory.features, parameters.features)
@@ -155,7 +158,9 @@ def _compile(  # noqa: C901, PLR0915 - the eight steps of the path, in one place
                 which = schedule_p.policy[block]
                 wanted = decide(which, memory, parameters, detected, high, ticks, since if block else -1)
             ahead = ahead_of(which, memory, parameters, since) if wanted != 0 else 0
-            decision = allowing.wanted_in_truth(state, p, parameters.codes.of[which, wanted])
+            decision = 0
+            if wanted != 0 or state.asked != 0:
+                decision = allowing.wanted_in_truth(state, p, parameters.codes.of[which, wanted])
             refused = 0
             number = 0
             if detected or decision != 0:
@@ -259,6 +264,7 @@ class Loop:
         kept |= {"gates": gates.MEMORY, "dose": dose.MEMORY}
         self._learned = tuple(learned)
         self._memory = np.zeros(1, chain.record(tuple((learned | kept).items())))
+        self._memory["gates"]["open"] = 1  # until a gate says otherwise
         self.highest = plan.detector.highest(rate_hz)
         crossing = plan.detector.crossing(rate_hz)
         bounds = float(crossing["threshold"][0]), float(crossing["release"][0])
@@ -336,6 +342,7 @@ class Loop:
     def pause(self, paused: bool) -> None:
         """Stop the clock of the blocks from the next reading on, and refuse all light; or go on."""
         self._memory["schedule"]["paused"] = paused
+        self._memory["schedule"]["until"] = 0  # looked at again at the next reading
 
     def _forget(self, ticks: int) -> None:
         """Start learning anew at these ticks; what was delivered, and what rests, is not forgotten."""

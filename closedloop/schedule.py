@@ -42,7 +42,9 @@ class Block(Model):
         return self
 
 
-MEMORY = np.dtype([(name, "i8") for name in ("at", "clock", "last", "began", "trains", "readings", "paused")])
+MEMORY = np.dtype(
+    [(name, "i8") for name in ("at", "clock", "last", "began", "trains", "readings", "paused", "until")], align=True
+)
 PARAMETERS = np.dtype(
     [
         ("count", "i8"),
@@ -94,6 +96,27 @@ def parameters(policy: Policy, blocks: Sequence[Block], warm_up_s: float, bounds
             p["threshold"][0, at + 1] = block.threshold
             p["release"][0, at + 1] = min(bounds[1], block.threshold) if block.release is None else block.release
     return p
+
+
+@kernel
+def now(memory: Any, p: Any, ticks: int, since_start: int) -> int:
+    """What `advance` says, which need not be asked before `until`: nothing but time can end what is on till then."""
+    if ticks >= memory.until:
+        return _noted(memory, p, ticks, advance(memory, p, ticks, since_start), since_start)
+    memory.clock += ticks - memory.last
+    memory.last = ticks
+    return memory.at  # type: ignore[no-any-return]
+
+
+@kernel
+def _noted(memory: Any, p: Any, ticks: int, block: int, since_start: int) -> int:
+    """The block, and until when it is on for certain: not beyond this reading, where more than time can end it."""
+    memory.until = ticks
+    if block == WARM_UP:
+        memory.until = ticks + p.warm_up_us - since_start
+    elif block != OVER and memory.paused == 0 and p.trains[block - 1] == _NEVER and p.readings[block - 1] == _NEVER:
+        memory.until = ticks + p.lasts_us[block - 1] - (memory.clock - memory.began)
+    return block
 
 
 @kernel
