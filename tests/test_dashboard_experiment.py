@@ -39,7 +39,8 @@ def session(tmp_path):
 
 
 def shown(qtbot, widget, width=STRIP_PX, height=HEIGHT_PX):
-    qtbot.addWidget(widget)
+    """The widget on the screen; it is kept until it is closed, for what is taken apart while it is painted crashes."""
+    qtbot.addWidget(widget, before_close_func=lambda _, kept=widget: kept.hide())
     widget.resize(width, height)
     widget.show()
     QApplication.processEvents()
