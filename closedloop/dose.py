@@ -71,7 +71,7 @@ def _gained(train: Train, power_mw: float) -> Warmth:
     return warmed(pulses, power_mw, train.ramp_off)
 
 
-MEMORY = np.dtype([("trains", "i8"), ("latched", "i8"), ("at", "i8"), ("fast", "f8"), ("slow", "f8")], align=True)
+MEMORY = np.dtype([("trains", "i8"), ("at", "i8"), ("fast", "f8"), ("slow", "f8")], align=True)
 PARAMETERS = np.dtype(
     [
         ("most_trains", "i8"),

@@ -78,6 +78,12 @@ class Partner(Model):
         except OSError as error:
             raise ConfigError(f"{path}: cannot be written ({error.strerror}); choose another name") from error
 
+    def problems(
+        self, command: Mapping[str, int], lit_s: float, limits: wire.Limits | None, tip_mw: float | None
+    ) -> list[str]:
+        """Where its light or limits differ in ways that matter; for arguments see `Policy.problems`."""
+        return [*self.train_problems(command, tip_mw), *self.limit_problems(command, round(lit_s * 1e6), limits)]
+
     def train_problems(self, command: Mapping[str, int], tip_mw: float | None) -> list[str]:
         """Why a train such as this is not the partner's; nothing if it is, or nobody knows.
 
@@ -104,10 +110,9 @@ class Partner(Model):
         """Why its trains could not all be given under these limits; nothing if they can, or no limits are known."""
         if limits is None:
             return []
-        span_us = (command["pulses"] - 1) * command["period_us"] + command["on_us"] + command["ramp_off_us"]
         said: dict[str, None] = {}
         for times in self.times_us:
-            said |= dict.fromkeys(_too_much(times, span_us, lit_us, limits))
+            said |= dict.fromkeys(_too_much(times, span_us(command), lit_us, limits))
         return [f"partner: {one}; use a rig and limits that allow what the partner's did" for one in said]
 
     def notes(self) -> list[str]:
@@ -123,6 +128,11 @@ class Partner(Model):
         if self.left_out:
             said.append(f"{self.left_out} of the partner's trains lie in other blocks, and are left out")
         return said
+
+
+def span_us(command: Mapping[str, int]) -> int:
+    """From a train's first light to its last, as the board is told it."""
+    return (command["pulses"] - 1) * command["period_us"] + command["on_us"] + command["ramp_off_us"]
 
 
 def _too_much(times: Sequence[int], span_us: int, lit_us: int, limits: wire.Limits) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from math import expm1
 
 from closedloop import dose, gates, limits, wire
@@ -142,14 +142,7 @@ def _light_refusals(case: Case) -> Iterator[str]:
     yield from impossible
     yield from dose.impossible(case.train, case.tip_mw, case.dose)
     if not impossible:
-        yield from _policy_refusals(case, case.rig.command(case.train)._asdict())
-
-
-def _policy_refusals(case: Case, told: Mapping[str, int]) -> Iterator[str]:
-    """Why a policy cannot work with the train as the board is told it: a partner's trains were others, say."""
-    for policy in case.protocol.policies:
-        for said in policy.problems(told, case.train.lit_us / 1e6, case.in_force, case.tip_mw):
-            yield f"policy {policy.kind}: {said}"
+        yield from case.protocol.policy_problems(case.rig.command(case.train), case.in_force, case.tip_mw)
 
 
 def source(prepared: Preparation | None) -> str | None:

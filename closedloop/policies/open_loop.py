@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from closedloop import wire
 from closedloop.model import InFile, Seconds
-from closedloop.partner import MOST_TRAINS, Partner
+from closedloop.partner import MOST_TRAINS, Partner, span_us
 from closedloop.partner_file import as_partner
 from closedloop.policies import FIRE, Policy, planned
 
@@ -108,11 +108,8 @@ class OpenLoop(Policy):
     ) -> list[str]:
         """Trains that would meet each other, or a partner whose light or limits differ in ways that matter."""
         if self.partner is not None:
-            return [
-                *self.partner.train_problems(command, tip_mw),
-                *self.partner.limit_problems(command, round(lit_s * 1e6), limits),
-            ]
-        span_s = ((command["pulses"] - 1) * command["period_us"] + command["on_us"] + command["ramp_off_us"]) / 1e6
+            return self.partner.problems(command, lit_s, limits, tip_mw)
+        span_s = span_us(command) / 1e6
         if self.trains == 1 or self.least_interval >= span_s + self.refractory:
             return []
         said = f"a train lasts {span_s:g} s, and {self.refractory:g} s of refractory follow"

@@ -58,10 +58,7 @@ class Yoked(Policy):
         tip_mw: float | None = None,
     ) -> list[str]:
         """Where the partner's light or limits differ in ways that matter."""
-        return [
-            *self.partner.train_problems(command, tip_mw),
-            *self.partner.limit_problems(command, round(lit_s * 1e6), limits),
-        ]
+        return self.partner.problems(command, lit_s, limits, tip_mw)
 
     def notes(self) -> list[str]:
         """What is given again, and what of the partner's is not."""
