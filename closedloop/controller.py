@@ -19,7 +19,7 @@ from closedloop.changes import TEST_PULSE, THRESHOLD
 from closedloop.deciding import TEST
 from closedloop.deliveries import Deliveries
 from closedloop.errors import DeviceError
-from closedloop.health import HEALTH
+from closedloop.health import HEALTH, Pace
 from closedloop.limits import Command
 from closedloop.logbook import Logbook, Recorder
 from closedloop.loop import Loop
@@ -32,7 +32,7 @@ from closedloop.timekeeper import DAQ, STIMULATOR, Timekeeper
 from closedloop.train import Refusal
 
 _HEARTBEAT_US = 10_000  # of sample time between heartbeats
-_STALE_NS = 100_000_000  # a reading that comes this much later than the quickest is too old to act on
+_STALE_NS = 100_000_000  # a reading that is older than this when it is understood is too old to act on
 _HEALTH_NS = 250_000_000
 _SILENT_NS = 2_000_000_000
 _SILENT_PERIODS = 20
@@ -85,8 +85,12 @@ class Controller:
         stimulator: Sender | None,
         recorder: Recorder,
         now_ns: Callable[[], int],
+        wall_ns: Callable[[], int] | None = None,
     ) -> None:
-        """Take the loop and the lines; `stimulator` is None where the rig has none, and then nothing is ever armed."""
+        """Take the loop and the lines; `stimulator` is None where the rig has none, and then nothing is ever armed.
+
+        `now_ns` is the host's monotonic clock, for everything; `wall_ns` the one that people set, for the record alone.
+        """
         self.ending: Ending | None = None
         self.counter = ReadingCounter()
         self.sent_by_board: int | None = None
@@ -99,6 +103,7 @@ class Controller:
         self._log = Logbook(recorder, orders.input_names, orders.blocks)
         self._times = Timekeeper(tuple(self._boards), real_time=orders.real_time)
         self._now_ns = now_ns
+        self._wall_ns = wall_ns
         self._wired = STIMULATOR in self._boards
         self._arming = Arming(self._log, self._tell, wired=self._wired, by_hand=orders.by_hand)
         self._deliveries = Deliveries(self._log, self._times, self.counter)
@@ -108,6 +113,7 @@ class Controller:
         self._heartbeat_ns = 0
         self._heard_ns = {DAQ: 0, STIMULATOR: 0}
         self._next_health_ns = 0
+        self._pace = Pace()
         self._silent_ns = max(_SILENT_NS, int(_SILENT_PERIODS / orders.rate_hz * 1e9))
         self._answers: dict[type[Any], Callable[[Any, int], None]] = {
             wire.Started: self._deliveries.on_started,
@@ -142,26 +148,28 @@ class Controller:
         if len(readings) == 0:
             return
         steps = self._loop.run(readings)
-        self._act(readings, steps, now_ns)
+        age_ns = self._act(readings, steps, now_ns)
         self._prove_life(readings, now_ns)
         self._log.keep(readings, steps, self.counter.missing - missing, now_ns)
         self._after(readings, steps, now_ns)
+        self._pace.count(len(readings), age_ns, self._now_ns() - now_ns)
 
-    def _act(self, readings: Readings, steps: Steps, now_ns: int) -> None:
-        """Command what these steps want, first of all things."""
+    def _act(self, readings: Readings, steps: Steps, now_ns: int) -> float:
+        """Command what these steps want, first of all things; returns the age of the newest reading."""
         newest = readings["ticks"].item(-1)
-        late_ns = self._times.lateness_ns(newest, now_ns)
+        age_ns = self._times.age_ns(self.counter.first_ticks + newest, now_ns)
         for at, train in enumerate(steps["train"].tolist()):
             if train:
                 ticks = readings["ticks"].item(at)
-                self._carry_out(train, steps[at], ticks, late_ns + (newest - ticks) * 1000, now_ns)
+                self._carry_out(train, steps[at], ticks, age_ns + (newest - ticks) * 1000, now_ns)
+        return age_ns
 
-    def _carry_out(self, train: int, step: Any, ticks: int, late_ns: float, now_ns: int) -> None:
+    def _carry_out(self, train: int, step: Any, ticks: int, age_ns: float, now_ns: int) -> None:
         """Send what one step wants; only then write down detection, decision, and command or refusal."""
         decision, refused = int(step["decision"]), _REFUSALS[step["refused"]]
         fires = not refused and decision in self._lit_codes
         if decision and not refused and (fires or self._wired):
-            refused = self._live_refusal(late_ns)
+            refused = self._live_refusal(age_ns)
         sent_ns = None
         if fires and not refused:
             start = self._start_of(ticks, int(step["ahead"]))
@@ -172,11 +180,11 @@ class Controller:
         if sent_ns is not None:
             self._log.event("command", sent_ns, ticks, train=train, value=(sent_ns - now_ns) / 1000)
 
-    def _live_refusal(self, late_ns: float) -> Refusal:
+    def _live_refusal(self, age_ns: float) -> Refusal:
         """What only a live run can know: is the board armed, and is the reading fresh?"""
         if self.phase is not Phase.RUNNING:
             return Refusal.NOT_ARMED
-        if self._orders.real_time and late_ns > _STALE_NS:
+        if self._orders.real_time and age_ns > _STALE_NS:
             return Refusal.STALE
         return Refusal.NONE
 
@@ -308,7 +316,9 @@ class Controller:
 
     def _on_common(self, message: wire.Message, board: str, now_ns: int) -> None:
         if isinstance(message, wire.ClockReply):
-            self._times.on_reply(message, now_ns)
+            jumped_us = self._times.on_reply(message, now_ns)
+            if jumped_us is not None:
+                self._log.event("note", now_ns, reason="clock_step", value=jumped_us, text=board)
         elif isinstance(message, wire.Statistics):
             self.statistics[board] = message
         elif isinstance(message, wire.Identity):
@@ -351,8 +361,11 @@ class Controller:
         row["heartbeat_ns"] = self._heartbeat_ns
         for board, heard_ns in self._heard_ns.items():
             row[f"{board}_heard_ns"] = heard_ns
-            row[f"{board}_residual_us"] = self._times.residual_us.get(board, np.nan)
-            row[f"{board}_round_trip_us"] = self._times.round_trip_us.get(board, np.nan)
+            for name, figure in self._times.figures(board).items():
+                row[f"{board}_{name}"] = figure
+        self._pace.tell(row)
+        row["clock_steps"] = self._times.steps
+        row["wall_offset_ns"] = self._wall_ns() - now_ns if self._wall_ns else 0
         row["repeated"], row["outstanding"] = self.counter.repeated, self._deliveries.outstanding
         row["phase"], row["armed"] = self.phase, self.phase is Phase.RUNNING
         self._recorder.health(row)

@@ -182,6 +182,7 @@ def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, ab
             stimulator,
             NeutralRecorder(rows, request.protocol.decisions) if request.blind else rows,
             time.monotonic_ns,
+            time.time_ns,
         )
         try:
             controller.daq_messages(early, time.monotonic_ns())

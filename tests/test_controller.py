@@ -121,7 +121,7 @@ def test_heartbeats_are_sent_because_readings_arrive_and_name_them() -> None:
 def test_a_silent_daq_ends_dark_by_the_lease_and_trips_the_session() -> None:
     ran = session(train=Train(on=0.9)).run(15.1)
     assert ran.stimulator.light > 0
-    ran.to_daq.cut = True
+    ran.to_daq.board.mute = True
     last_us = ran.now_us
     ran.run(20)
     assert ran.controller.ending is not None
