@@ -54,9 +54,9 @@ class ClockFit:
 
     An answer's middle may be wrong by half of what its round trip took longer than the quickest of late. As that is a
     bias and no noise, weights fall with its fourth power; they decay with age, too (as in Klipper's clock
-    synchronisation, which throws slow answers away instead). The slope is held near 1000 ns a tick until the answers know better.
-    What no delay can explain is a jump: the board's clock stood still or began anew, or this computer slept. One such
-    answer is kept apart; a second that agrees with it begins a new line.
+    synchronisation, which throws slow answers away instead). The slope is held near 1000 ns a tick until the answers
+    know better. What no delay can explain is a jump: the board's clock stood still or began anew, or this computer
+    slept. One such answer is kept apart; a second that agrees with it begins a new line.
 
     Attributes:
         steps: jumps found so far.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,13 +20,13 @@ from closedloop.deciding import TEST
 from closedloop.deliveries import Deliveries
 from closedloop.errors import DeviceError
 from closedloop.health import HEALTH, Pace
+from closedloop.intake import Intake
 from closedloop.limits import Command
 from closedloop.logbook import Logbook, Recorder
 from closedloop.loop import Loop
 from closedloop.policies import FIRE
 from closedloop.readings import Readings
 from closedloop.schedule import OVER
-from closedloop.sources.photometry_board import ReadingCounter
 from closedloop.steps import VALID, WARM, Steps, told
 from closedloop.timekeeper import DAQ, STIMULATOR, Timekeeper
 from closedloop.train import Refusal
@@ -57,6 +57,14 @@ class Sender(Protocol):
         Raises:
             DeviceError: the board is gone.
         """
+
+
+@runtime_checkable
+class QuickSender(Sender, Protocol):
+    """A line that can pack messages before they are needed."""
+
+    def make_ready(self, *messages: wire.Message) -> None:
+        """These may be sent next; what was made ready before is forgotten."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +100,14 @@ class Controller:
         `now_ns` is the host's monotonic clock, for everything; `wall_ns` the one that people set, for the record alone.
         """
         self.ending: Ending | None = None
-        self.counter = ReadingCounter()
+        self.counter = Intake()
         self.sent_by_board: int | None = None
         self.statistics: dict[str, wire.Statistics] = {}
         self._orders = orders
         self._lit_codes = {at for at, name in enumerate(orders.decisions, 1) if name in (FIRE, TEST)}
         self._loop = loop
         self._boards = {DAQ: daq} | ({STIMULATOR: stimulator} if stimulator else {})
+        self._quick = stimulator if isinstance(stimulator, QuickSender) else None
         self._recorder = recorder
         self._log = Logbook(recorder, orders.input_names, orders.blocks)
         self._times = Timekeeper(tuple(self._boards), real_time=orders.real_time)
@@ -109,6 +118,8 @@ class Controller:
         self._deliveries = Deliveries(self._log, self._times, self.counter)
         self._last_reading_ns: int | None = None
         self._paused = False
+        self._missing = 0  # readings, as told so far
+        self._last_train = 0
         self._next_heartbeat = 0
         self._heartbeat_ns = 0
         self._heard_ns = {DAQ: 0, STIMULATOR: 0}
@@ -127,13 +138,15 @@ class Controller:
 
     def daq_messages(self, messages: list[wire.Message], now_ns: int) -> None:
         """What the DAQ said, in the order it said it, at the moment its bytes were read."""
+        readings = self.counter.accept([m for m in messages if type(m) is wire.Reading])
+        self.arrival(readings, [m for m in messages if type(m) is not wire.Reading], now_ns)
+
+    def arrival(self, readings: Readings, others: list[wire.Message], now_ns: int) -> None:
+        """The same, with the new readings as rows; `counter` has counted them."""
         self._heard_ns[DAQ] = now_ns
-        readings = [m for m in messages if type(m) is wire.Reading]
-        if readings:
+        if len(readings):
             self._on_readings(readings, now_ns)
-        if len(readings) == len(messages):
-            return
-        for message in messages:
+        for message in others:
             if isinstance(message, wire.StreamEnd):
                 self.sent_by_board = message.sent
                 self.end("completed", "the stream ended")
@@ -142,27 +155,37 @@ class Controller:
             else:
                 self._on_common(message, DAQ, now_ns)
 
-    def _on_readings(self, messages: list[wire.Reading], now_ns: int) -> None:
-        missing = self.counter.missing
-        readings = self.counter.accept(messages)
-        if len(readings) == 0:
-            return
-        steps = self._loop.run(readings)
-        age_ns = self._act(readings, steps, now_ns)
+    def _on_readings(self, readings: Readings, now_ns: int) -> None:
+        steps = self._loop.take(readings)
+        trains = steps["train"].tolist()
+        if any(trains):
+            self._act(readings, steps, trains, now_ns)
         self._prove_life(readings, now_ns)
-        self._log.keep(readings, steps, self.counter.missing - missing, now_ns)
+        age_ns = self._age_ns(readings, now_ns)
+        missing, self._missing = self.counter.missing - self._missing, self.counter.missing
+        self._log.keep(readings, steps, missing, now_ns)
         self._after(readings, steps, now_ns)
+        self._make_ready(readings, steps)
         self._pace.count(len(readings), age_ns, self._now_ns() - now_ns)
 
-    def _act(self, readings: Readings, steps: Steps, now_ns: int) -> float:
-        """Command what these steps want, first of all things; returns the age of the newest reading."""
-        newest = readings["ticks"].item(-1)
-        age_ns = self._times.age_ns(self.counter.first_ticks + newest, now_ns)
-        for at, train in enumerate(steps["train"].tolist()):
+    def _age_ns(self, readings: Readings, now_ns: int) -> float:
+        return self._times.age_ns(self.counter.first_ticks + readings["ticks"].item(-1), now_ns)
+
+    def _act(self, readings: Readings, steps: Steps, trains: list[int], now_ns: int) -> None:
+        """Command what these steps want, first of all things."""
+        newest, age_ns = readings["ticks"].item(-1), self._age_ns(readings, now_ns)
+        for at, train in enumerate(trains):
             if train:
                 ticks = readings["ticks"].item(at)
                 self._carry_out(train, steps[at], ticks, age_ns + (newest - ticks) * 1000, now_ns)
-        return age_ns
+
+    def _make_ready(self, readings: Readings, steps: Steps) -> None:
+        """What may have to be said at the next reading, packed beforehand, while nothing waits."""
+        line = self._quick
+        if line is None:
+            return
+        self._last_train = max(self._last_train, int(steps["train"].max()))
+        line.make_ready(wire.Begin(self._last_train + 1), wire.Heartbeat(readings["seq"].item(-1) + 1 & 0xFFFFFFFF))
 
     def _carry_out(self, train: int, step: Any, ticks: int, age_ns: float, now_ns: int) -> None:
         """Send what one step wants; only then write down detection, decision, and command or refusal."""
@@ -209,12 +232,12 @@ class Controller:
 
     def _prove_life(self, readings: Readings, now_ns: int) -> None:
         """A heartbeat, because a good reading arrived; never because time passed."""
-        ticks = int(readings["ticks"][-1])
+        ticks = readings["ticks"].item(-1)
         if self.ending is not None or ticks < self._next_heartbeat:
             return
         self._next_heartbeat = ticks + _HEARTBEAT_US
         self._heartbeat_ns = now_ns
-        self._tell(wire.Heartbeat(int(readings["seq"][-1])))
+        self._tell(wire.Heartbeat(readings["seq"].item(-1)))
 
     def _after(self, readings: Readings, steps: Steps, now_ns: int) -> None:
         """What a reading sets going once it is recorded: the first one, arming, the end."""
@@ -310,9 +333,13 @@ class Controller:
 
     def messages_of_both(self, messages: list[wire.Message], now_ns: int) -> None:
         """What one board in both roles said; its stimulator first, for what that says may be a trip."""
-        of_light = [m for m in messages if type(m) in self._answers]
-        self.stimulator_messages(of_light, now_ns)
-        self.daq_messages([m for m in messages if type(m) not in self._answers], now_ns)
+        readings = self.counter.accept([m for m in messages if type(m) is wire.Reading])
+        self.arrival_of_both(readings, [m for m in messages if type(m) is not wire.Reading], now_ns)
+
+    def arrival_of_both(self, readings: Readings, others: list[wire.Message], now_ns: int) -> None:
+        """The same, with the new readings as rows."""
+        self.stimulator_messages([m for m in others if type(m) in self._answers], now_ns)
+        self.arrival(readings, [m for m in others if type(m) not in self._answers], now_ns)
 
     def _on_common(self, message: wire.Message, board: str, now_ns: int) -> None:
         if isinstance(message, wire.ClockReply):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from closedloop import wire
+from closedloop.intake import Intake
 from closedloop.logbook import Logbook
-from closedloop.sources.photometry_board import ReadingCounter
 from closedloop.timekeeper import DAQ, STIMULATOR, Timekeeper
 
 ON_BOARD = "on_board"  # the reason of light that the trigger line began
@@ -23,7 +23,7 @@ class _Train:
 class Deliveries:
     """Takes the stimulator's echoes, each train's once, and logs them on the DAQ's clock."""
 
-    def __init__(self, log: Logbook, times: Timekeeper, counter: ReadingCounter) -> None:
+    def __init__(self, log: Logbook, times: Timekeeper, counter: Intake) -> None:
         self._log = log
         self._times = times
         self._counter = counter

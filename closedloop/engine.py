@@ -9,7 +9,6 @@ neither for a reader that is busy or starved, nor for a disk.
 from __future__ import annotations
 
 import contextlib
-import gc
 import multiprocessing
 import signal
 import threading
@@ -21,31 +20,35 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from closedloop import wire
+from closedloop import realtime, wire
 from closedloop.control import DESERTED, Order, Stop
 from closedloop.controller import Controller, Ending
 from closedloop.door import Door
 from closedloop.errors import ClosedLoopError, DeviceError
 from closedloop.link import Link
-from closedloop.port import wait
+from closedloop.port import Waiter
 
 Control = Connection  # how the parent reaches the engine: a reason to stop, or its own end
 
 _HOUSEKEEPING_S = 0.1
 _SYNC_S = 1.0
+_TIDY_NS = 1_000_000_000
 _FAREWELL_S = 0.5  # after dark, for the boards' last words
 
 
 class Acquisition:
     """The thread between ports and controller; it keeps its name, its stop, and the exception it died of."""
 
-    def __init__(self, controller: Controller, daq: Link, stimulator: Link | None) -> None:
+    def __init__(self, controller: Controller, daq: Link, stimulator: Link | None, *, spin: bool = False) -> None:
         self.error: Exception | None = None
         self._controller = controller
         self._daq = daq
         self._stimulator = stimulator
+        daq.stream_into(controller.counter)
         self._links = [daq] if stimulator in (None, daq) else [stimulator, daq]
-        self._ports = [link.port for link in self._links]
+        self._by_port = {link.port: link for link in self._links}
+        self._waiter = Waiter([link.port for link in self._links], spin=spin)
+        self._next_tidy_ns = 0
         self._stop = threading.Event()
         self._reason = ""
         self._asked: deque[Order] = deque()
@@ -86,33 +89,39 @@ class Acquisition:
         except Exception as error:  # noqa: BLE001 - kept for session.py, which goes dark and raises it again
             self.error = error
         finally:
+            self._waiter.close()
             self._done.send_bytes(b"done")
 
     def _turn(self, timeout_s: float) -> None:
         """Wait for bytes, hand them on; the stimulator first, for what it says may be a trip."""
         controller = self._controller
-        ready = wait(self._ports, timeout_s)
-        for link in self._links:
-            if link.port in ready:
-                self._hand_on(link)
+        ready = self._waiter.wait(timeout_s)
+        if len(ready) == 1:
+            self._hand_on(self._by_port[ready[0]])
+        elif ready:
+            for link in self._links:
+                if link.port in ready:
+                    self._hand_on(link)
         if self._stop.is_set():
             controller.end("stopped", self._reason)
         while self._asked and controller.counter.received:
             controller.obey(self._asked.popleft(), time.monotonic_ns())
-        controller.housekeeping(time.monotonic_ns())
+        now_ns = time.monotonic_ns()
+        controller.housekeeping(now_ns)
+        if ready and now_ns >= self._next_tidy_ns:  # just after a reading: the next one is a while away
+            self._next_tidy_ns = now_ns + _TIDY_NS
+            realtime.tidy()
 
     def _hand_on(self, link: Link) -> None:
         controller = self._controller
         try:
-            data = link.port.read()
-            now_ns = time.monotonic_ns()
-            messages = link.decode(data)
-            if self._daq is self._stimulator:
-                controller.messages_of_both(messages, now_ns)
-            elif link is self._daq:
-                controller.daq_messages(messages, now_ns)
-            else:
+            now_ns, readings, messages = link.take()
+            if readings is None:
                 controller.stimulator_messages(messages, now_ns)
+            elif self._daq is self._stimulator:
+                controller.arrival_of_both(readings, messages, now_ns)
+            else:
+                controller.arrival(readings, messages, now_ns)
         except DeviceError as problem:
             controller.end("device_lost", str(problem))
 
@@ -185,8 +194,6 @@ def conduct(
     Raises:
         Exception: whatever the acquisition thread died of, or why the recording can't be kept.
     """
-    gc.collect()
-    gc.freeze()
     door = Door(folder, acquisition.obey)
     chores = (_syncing(sync), Chore("door", door.serve, door.close, "orders can't be heard"))
     for thread in (acquisition, *chores):

@@ -62,6 +62,11 @@ class Decoder:
         self._rest = b""
         self._skipping = False
 
+    @property
+    def unfinished(self) -> bytes:
+        """What has come of a frame that is not over."""
+        return self._rest
+
     def feed(self, data: bytes) -> list[bytes]:
         """Payloads of all frames that these bytes complete, in order."""
         *ended, rest = (self._rest + data).split(b"\0")

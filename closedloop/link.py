@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from closedloop import framing, wire
 from closedloop.errors import DeviceError
+from closedloop.intake import Intake
 from closedloop.port import Port, wait
+from closedloop.readings import Readings
 
 M = TypeVar("M", bound=wire.Message)
 
@@ -15,24 +17,41 @@ _ASK_EVERY_S = 0.5  # a board that resets when its port opens sleeps through the
 ANSWER_WITHIN_S = 4.0  # an Uno's bootloader alone takes up to 2 s
 
 
+class Taken(NamedTuple):
+    """One arrival.
+
+    Attributes:
+        now_ns: when its bytes had been read, on the host's monotonic clock.
+        readings: new ones, as rows; None where the line has no stream.
+        messages: all others, in their order.
+    """
+
+    now_ns: int
+    readings: Readings | None
+    messages: list[wire.Message]
+
+
 class Link:
     """One board on one port.
 
     Attributes:
         identity: what the board said of itself at the handshake.
-        unknown: frames with a good check that are no message of ours.
+        unknown: frames with a good check that are no message of ours, until the stream begins.
+        intake: what takes the stream, once it has begun.
     """
 
     def __init__(self, port: Port) -> None:
         self.port = port
         self.identity: wire.Identity | None = None
         self.unknown = 0
+        self.intake: Intake | None = None
         self._decoder = framing.Decoder()
+        self._ready: dict[wire.Message, bytes] = {}
 
     @property
     def damaged(self) -> int:
         """Frames lost to damage since the handshake."""
-        return self._decoder.damaged
+        return self._decoder.damaged + (self.intake.damaged if self.intake else 0)
 
     @property
     def _update(self) -> str:
@@ -45,7 +64,30 @@ class Link:
         Raises:
             DeviceError: the device is gone.
         """
-        self.port.write(framing.encode(wire.pack(message)))
+        self.port.write(self._ready.get(message) or framing.encode(wire.pack(message)))
+
+    def make_ready(self, *messages: wire.Message) -> None:
+        """Pack what may be sent next, before it is needed; what was ready before is forgotten."""
+        self._ready = {message: framing.encode(wire.pack(message)) for message in messages}
+
+    def stream_into(self, intake: Intake) -> None:
+        """From now on this line's bytes are `take`n; an unfinished frame goes with them."""
+        intake.feed(self._decoder.unfinished)
+        self.intake = intake
+
+    def take(self) -> Taken:
+        """What has arrived.
+
+        Raises:
+            DeviceError: the device is gone.
+        """
+        if self.intake is None:
+            data = self.port.read()
+            now_ns = time.monotonic_ns()
+            return Taken(now_ns, None, self.decode(data))
+        size = self.port.read_into(self.intake.buffer)
+        now_ns = time.monotonic_ns()
+        return Taken(now_ns, *self.intake.take(size))
 
     def decode(self, data: bytes) -> list[wire.Message]:
         """Messages that these bytes complete."""

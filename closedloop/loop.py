@@ -34,7 +34,7 @@ from closedloop.detectors import Detector, Kernels
 from closedloop.dose import NO_LIMITS, DoseLimits
 from closedloop.features import Feature
 from closedloop.gates import Gate
-from closedloop.model import kernel
+from closedloop.model import direct, kernel
 from closedloop.policies import FIRE, SHAM, Policy
 from closedloop.quality import Quality
 from closedloop.readings import FLAG_LIGHT, FLAG_NO_CONTROL, READING, Readings, scale_of
@@ -242,6 +242,9 @@ def _session(plan: Plan, nano_units: int) -> Any:
     return np.array([row], allowing.SESSION)
 
 
+MOST_AT_ONCE = 256  # readings of one `take`
+
+
 class Loop:
     """The chain of one session, with the memory of what it has seen; one session, one loop.
 
@@ -286,10 +289,29 @@ class Loop:
         shown = _all_shown(features, detector.kernels)
         self.step_type = step_type(name for name, _ in shown)
         self._run = _compile(features, detector.kernels, policies.kernels, shown)
+        self._direct: Callable[..., int] | None = None
+        self._steps = np.zeros(MOST_AT_ONCE, self.step_type)
+        self._one = self._steps[:1]
 
     def compile(self) -> None:
         """Make the machine code now (one to ten seconds, by its parts), so that the first reading does not wait."""
-        self.run(np.zeros(0, READING))
+        self._direct = direct(self._run, self._memory, self._parameters, np.zeros(0, READING), self._steps)
+
+    def take(self, readings: Readings) -> Steps:
+        """As `run`, of at most MOST_AT_ONCE readings as they come: quicker, for what is said is used again.
+
+        Args:
+            readings: array of READING, without a gap in memory.
+
+        Returns:
+            Array of `step_type`, as long as `readings`; the next call writes into it.
+        """
+        if self._direct is None:
+            self.compile()
+        count = len(readings)
+        steps = self._one if count == 1 else self._steps[:count]
+        done = self._direct(self._memory, self._parameters, readings, steps)  # type: ignore[misc]
+        return steps if done == count else self._after_a_restart(readings, steps, done)
 
     def run(self, readings: Readings, steps: Steps | None = None) -> Steps:
         """One step for each reading.
@@ -303,6 +325,10 @@ class Loop:
         """
         steps = np.zeros(len(readings), self.step_type) if steps is None else steps
         done = self._run(self._memory, self._parameters, readings, steps)
+        return self._after_a_restart(readings, steps, done)
+
+    def _after_a_restart(self, readings: Readings, steps: Steps, done: int) -> Steps:
+        """Go on where the loop wanted to begin anew, as often as it does."""
         while done < len(readings):
             self._forget(int(readings["ticks"][done]))
             done += self._run(self._memory, self._parameters, readings[done:], steps[done:])

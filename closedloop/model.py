@@ -24,12 +24,21 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
 import numba
 import numpy as np
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from closedloop import kernel_cache
 
 FROM_FILE = {"from_file": True}  # validation context: numbers need their unit
+_PORT_SCHEMES = ("socket://", "rfc2217://")  # a board behind a network
 BLINDED = "blinded"  # the kind that stands in a blinded recording in place of the arm's policy
 PARTS_OF = "x-parts-of"  # in a model's own JSON schema: a part of this package
 
@@ -51,6 +60,18 @@ def kernel(function: F) -> F:
     kept = _PLACE is not None and "<locals>" not in function.__qualname__
     compiled: Any = numba.njit(nogil=True, error_model="numpy", cache=kept)(function)
     return compiled  # type: ignore[no-any-return]
+
+
+def direct(compiled: Any, *arguments: Any) -> Callable[..., Any]:
+    """A kernel's machine code for arguments of these very types, without asking at each call what they are.
+
+    That asking costs as much as a whole reading. Nobody checks the types any more: it is for callers that always
+    give the same arrays.
+    """
+    type_of: Any = numba.typeof
+    types = tuple(type_of(argument) for argument in arguments)
+    compiled.compile(types)
+    return compiled.overloads[types].entry_point  # type: ignore[no-any-return]
 
 
 class Model(BaseModel):
@@ -151,6 +172,20 @@ _LENGTH_UM = {"um": "1", "µm": "1", "mm": "1000"}
 
 _MOST_S = 1e9  # so that every time fits into microseconds of 64 bits, and sums of them
 Seconds = Annotated[float, Quantity("time", _TIME, "500 ms", _MOST_S)]
+
+
+def _is_port(name: str) -> str:
+    """What pyserial takes for other addresses may write files or look for devices by patterns.
+
+    Raises:
+        ValueError: it is such an address.
+    """
+    if "://" in name and not name.startswith(_PORT_SCHEMES):
+        raise ValueError("is no serial port; write its name, such as COM3 or /dev/ttyACM0")
+    return name
+
+
+PortName = Annotated[str, AfterValidator(_is_port)]
 Hertz = Annotated[float, Quantity("frequency", {"Hz": "1", "mHz": "1e-3", "kHz": "1000"}, "130 Hz")]
 Milliwatts = Annotated[float, Quantity("power", {"mW": "1", "uW": "1e-3", "µW": "1e-3", "W": "1000"}, "5 mW")]
 Millijoules = Annotated[float, Quantity("energy", {"mJ": "1", "uJ": "1e-3", "µJ": "1e-3", "J": "1000"}, "500 mJ")]

@@ -17,6 +17,7 @@ from closedloop.fibre import Fibre
 from closedloop.limits import Command, Limits, command, impossible
 from closedloop.model import InFile, Model, OneOf
 from closedloop.optics import MOST_KELVIN
+from closedloop.realtime import Waiting
 from closedloop.simulation import Simulation
 from closedloop.sources import Source
 from closedloop.stimulators import Stimulator
@@ -50,6 +51,11 @@ class Rig(Model):
     limits: Limits | None = Field(None, description="Tighter limits than the stimulator board's own.")
     inputs: tuple[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")], ...] = Field(
         (), max_length=16, description="Names of the DAQ's digital inputs, in order."
+    )
+    waiting: Waiting = Field(
+        "sleep",
+        description="How the engine waits for bytes: sleep; awake (Linux: while a session runs no core of the computer "
+        "sleeps, which costs power and saves 0.1 ms); spin (it asks without end, which costs a whole core).",
     )
     simulation: Simulation | None = Field(None, description="What stands in for the hardware at port 'simulated'.")
 

@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from closedloop import wire
+from closedloop import realtime, wire
 from closedloop.controller import Controller, Ending, Orders
 from closedloop.engine import Acquisition, Control, EngineProcess, conduct
 from closedloop.errors import ClosedLoopError
+from closedloop.intake import Intake
 from closedloop.link import Link
 from closedloop.loop import Loop
 from closedloop.model import digest
@@ -170,9 +171,17 @@ def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, ab
             opened.callback(stimulator.close)
         _hand_over(request, daq, stimulator)
         Loop(plan, rate_hz=request.rig.daq.rate, nano_units=1).compile()  # before the stream, which does not wait
+        Intake()
+        lines = [link for link in (daq, stimulator) if link is not None]
+        means = realtime.prepared(
+            request.rig.waiting,
+            real_time=request.speed == 1,
+            low_latency=all(link.port.low_latency for link in lines),
+        )
+        had = {name: one._asdict() for name, one in opened.enter_context(means).items()}
         settings, early = request.rig.daq.start(daq)
         loop = Loop(plan, rate_hz=settings.rate_mhz / 1000, nano_units=settings.nano_units)
-        header = _header(request, settings, about, daq, stimulator) | {"bounds": _bounds(loop)}
+        header = _header(request, settings, about, daq, stimulator) | {"bounds": _bounds(loop), "real_time": had}
         writer = begin_recording(request, folder, header, row_dtype(loop.step_type))
         rows = _Rows(writer, loop.step_type, (daq, stimulator))
         controller = Controller(
@@ -186,7 +195,8 @@ def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, ab
         )
         try:
             controller.daq_messages(early, time.monotonic_ns())
-            ending = conduct(Acquisition(controller, daq, stimulator), controller, writer.sync, control, folder)
+            acquisition = Acquisition(controller, daq, stimulator, spin=request.rig.waiting == "spin")
+            ending = conduct(acquisition, controller, writer.sync, control, folder)
         except Exception as problem:
             failed = Ending("failed", _why(problem, request))
             controller.end(*failed)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -70,7 +72,7 @@ def asked(times: Timekeeper, seconds: float, *, from_ns: int = 0) -> list[int]:
 def test_questions_come_quickly_at_first_and_then_about_once_a_second() -> None:
     sent = asked(Timekeeper(("daq",), real_time=True), 5)
     assert sent[:8] == [0, 50, 100, 150, 200, 250, 300, 350]
-    assert all(980 <= later - earlier <= 990 for earlier, later in zip(sent[7:], sent[8:], strict=False))
+    assert all(980 <= later - earlier <= 990 for earlier, later in pairwise(sent[7:]))
 
 
 def test_each_board_is_asked_and_an_answer_after_a_second_is_left_out() -> None:

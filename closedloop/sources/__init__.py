@@ -7,13 +7,13 @@ from pydantic import Field
 from closedloop import wire
 from closedloop.errors import DeviceError
 from closedloop.link import Link
-from closedloop.model import Hertz, Part
+from closedloop.model import Hertz, Part, PortName
 
 
 class Source(Part):
     """Base of all DAQ drivers: what a rig file says of the device that measures."""
 
-    port: str = Field(description="Serial port, or 'simulated'.")
+    port: PortName = Field(description="Serial port, or 'simulated'.")
     rate: Hertz = Field(130.0, ge=1, le=1000, description="Readings a second.")
 
     def open(self, port_name: str) -> Link:

@@ -1,27 +1,21 @@
-"""Our photometry DAQ board. Messages to readings: what is damaged or lost is counted and left out, never made up."""
+"""Our photometry DAQ board: opened, compared, started. What it sends is for `intake`."""
 
 from __future__ import annotations
 
 from typing import Literal, Self, cast
 from zlib import crc32
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from closedloop import wire
-from closedloop.clock import TickCounter
 from closedloop.errors import DeviceError
 from closedloop.framing import FRAMING
 from closedloop.link import Link
 from closedloop.port import Port
-from closedloop.readings import READING, Readings
 from closedloop.sources import Source
 
-_MOST = 256  # readings handed on at once; one read of a port holds at most half as many
 _BITS_A_READING = 10 * (wire.size(wire.Reading) + FRAMING)
 _SHARE_OF_LINE = 0.8  # the rest is for answers, and for what a bridge does to the pace
-_SEQ_WRAP = 1 << 32
-_SEQ_HALF = 1 << 31
 
 
 def most_rate_hz(baud: int) -> float:
@@ -73,54 +67,3 @@ class PhotometryBoard(Source):
         answer, _ = link.request(watch, wire.WatchSet)
         if answer.crc != crc32(wire.pack(watch)):
             raise DeviceError(f"{link.port.name}: the board can't watch for what the protocol's policy asks for")
-
-
-class ReadingCounter:
-    """Readings of the wire to readings of the loop: ticks without wrap from the first one, and what is missing.
-
-    Attributes:
-        received: readings accepted.
-        missing: readings the board sent and nobody received, from jumps of their numbers.
-        repeated: readings that came again or out of order, and were left out.
-    """
-
-    def __init__(self) -> None:
-        self.received = 0
-        self.missing = 0
-        self.repeated = 0
-        self._ticks = TickCounter()
-        self._first = 0
-        self._last_seq = -1
-        self._rows = np.zeros(_MOST, READING)
-
-    def accept(self, messages: list[wire.Reading]) -> Readings:
-        """The new ones among these, at most 256, as READING rows; the array is used again at the next call."""
-        count = 0
-        for message in messages:
-            if not self._is_next(message.seq):
-                continue
-            ticks = self._ticks.extend(message.ticks)
-            if self.received == 0:
-                self._first = ticks
-            seq, _, *rest = message
-            self._rows[count] = (ticks - self._first, seq, *rest)
-            self.received += 1
-            count += 1
-        return self._rows[:count]
-
-    @property
-    def first_ticks(self) -> int:
-        """The board's ticks at the first reading, on the unwrapped count."""
-        return self._first
-
-    def _is_next(self, seq: int) -> bool:
-        if self.received == 0:
-            self.missing += seq
-        else:
-            step = (seq - self._last_seq + _SEQ_HALF) % _SEQ_WRAP - _SEQ_HALF
-            if step <= 0:
-                self.repeated += 1
-                return False
-            self.missing += step - 1
-        self._last_seq = seq
-        return True

@@ -10,6 +10,7 @@ from pydantic import Field
 from closedloop import wire
 from closedloop.errors import DeviceError
 from closedloop.link import Link
+from closedloop.model import PortName
 from closedloop.port import Port
 from closedloop.stimulators import Stimulator
 
@@ -18,7 +19,7 @@ class Arduino(Stimulator):
     """A board that runs our stimulator firmware."""
 
     kind: Literal["arduino"] = "arduino"
-    port: str = Field(description="Serial port, or 'simulated'.")
+    port: PortName = Field(description="Serial port, or 'simulated'.")
     baud: int = Field(500_000, ge=9600, le=2_000_000, description="Bits a second on the line.")
 
     @property
