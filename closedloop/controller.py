@@ -38,6 +38,7 @@ _SILENT_NS = 2_000_000_000
 _SILENT_PERIODS = 20
 _FIT = VALID | WARM
 _AT_ONCE = -1
+_U32 = (1 << 32) - 1
 _REFUSALS = tuple(Refusal)  # by number; quicker than Refusal(number)
 
 
@@ -57,6 +58,13 @@ class Sender(Protocol):
         Raises:
             DeviceError: the board is gone.
         """
+
+
+class _Newest(NamedTuple):
+    """Of an arrival's last reading."""
+
+    ticks: int
+    seq: int
 
 
 @runtime_checkable
@@ -158,34 +166,32 @@ class Controller:
     def _on_readings(self, readings: Readings, now_ns: int) -> None:
         steps = self._loop.take(readings)
         trains = steps["train"].tolist()
+        newest = _Newest(*readings[-1].item()[:2])
         if any(trains):
             self._act(readings, steps, trains, now_ns)
-        self._prove_life(readings, now_ns)
-        age_ns = self._age_ns(readings, now_ns)
+        self._prove_life(newest, now_ns)
+        age_ns = self._age_ns(newest.ticks, now_ns)
         missing, self._missing = self.counter.missing - self._missing, self.counter.missing
         self._log.keep(readings, steps, missing, now_ns)
-        self._after(readings, steps, now_ns)
-        self._make_ready(readings, steps)
+        self._after(readings, steps, newest, now_ns)
+        self._make_ready(max(trains), newest.seq + 1)
         self._pace.count(len(readings), age_ns, self._now_ns() - now_ns)
 
-    def _age_ns(self, readings: Readings, now_ns: int) -> float:
-        return self._times.age_ns(self.counter.first_ticks + readings["ticks"].item(-1), now_ns)
+    def _age_ns(self, ticks: int, now_ns: int) -> float:
+        return self._times.age_ns(self.counter.first_ticks + ticks, now_ns)
 
     def _act(self, readings: Readings, steps: Steps, trains: list[int], now_ns: int) -> None:
         """Command what these steps want, first of all things."""
-        newest, age_ns = readings["ticks"].item(-1), self._age_ns(readings, now_ns)
         for at, train in enumerate(trains):
             if train:
                 ticks = readings["ticks"].item(at)
-                self._carry_out(train, steps[at], ticks, age_ns + (newest - ticks) * 1000, now_ns)
+                self._carry_out(train, steps[at], ticks, self._age_ns(ticks, now_ns), now_ns)
 
-    def _make_ready(self, readings: Readings, steps: Steps) -> None:
+    def _make_ready(self, train: int, seq: int) -> None:
         """What may have to be said at the next reading, packed beforehand, while nothing waits."""
-        line = self._quick
-        if line is None:
-            return
-        self._last_train = max(self._last_train, int(steps["train"].max()))
-        line.make_ready(wire.Begin(self._last_train + 1), wire.Heartbeat(readings["seq"].item(-1) + 1 & 0xFFFFFFFF))
+        self._last_train = max(self._last_train, train)
+        if self._quick is not None:
+            self._quick.make_ready(wire.Begin(self._last_train + 1), wire.Heartbeat(seq & _U32))
 
     def _carry_out(self, train: int, step: Any, ticks: int, age_ns: float, now_ns: int) -> None:
         """Send what one step wants; only then write down detection, decision, and command or refusal."""
@@ -230,26 +236,25 @@ class Controller:
         self._deliveries.command(train, sent_ns)
         return sent_ns
 
-    def _prove_life(self, readings: Readings, now_ns: int) -> None:
+    def _prove_life(self, newest: _Newest, now_ns: int) -> None:
         """A heartbeat, because a good reading arrived; never because time passed."""
-        ticks = readings["ticks"].item(-1)
-        if self.ending is not None or ticks < self._next_heartbeat:
+        if self.ending is not None or newest.ticks < self._next_heartbeat:
             return
-        self._next_heartbeat = ticks + _HEARTBEAT_US
+        self._next_heartbeat = newest.ticks + _HEARTBEAT_US
         self._heartbeat_ns = now_ns
-        self._tell(wire.Heartbeat(readings["seq"].item(-1)))
+        self._tell(wire.Heartbeat(newest.seq))
 
-    def _after(self, readings: Readings, steps: Steps, now_ns: int) -> None:
+    def _after(self, readings: Readings, steps: Steps, newest: _Newest, now_ns: int) -> None:
         """What a reading sets going once it is recorded: the first one, arming, the end."""
         self._last_reading_ns = now_ns
         if self.counter.received == len(readings):
             self._log.event("note", now_ns, 0, reason="first_reading", value=float(self.counter.first_ticks))
-        if (steps["bits"] & _FIT == _FIT).any():
+        if self.phase is Phase.WARMING and (steps["bits"] & _FIT == _FIT).any():
             self._arming.warm(now_ns)
         if int(steps["block"][-1]) == OVER:
             self.end("completed", "the last block is over")
         duration_us = self._orders.duration_us
-        if duration_us is not None and readings["ticks"][-1] >= duration_us:
+        if duration_us is not None and newest.ticks >= duration_us:
             self.end("completed", "the duration is over")
 
     # Light

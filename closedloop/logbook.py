@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from closedloop.readings import FLAG_TRIGGER, Readings
+from closedloop.readings import FLAG_TRIGGER, READING, Readings
 from closedloop.schedule import OVER
-from closedloop.steps import LATCHED, RESTARTED, Steps
+from closedloop.steps import LATCHED, RESTARTED, STEP, Steps
 from closedloop.train import Refusal
 
 
@@ -35,6 +36,23 @@ class Recorder(Protocol):
         """Keep one row of HEALTH."""
 
 
+class _Seen(NamedTuple):
+    """Fields of the arrays that were given last; an engine gives the same ones again and again."""
+
+    readings: Readings
+    steps: Steps
+    inputs: npt.NDArray[np.uint16]
+    flags: npt.NDArray[np.uint16]
+    veto: npt.NDArray[np.uint8]
+    bits: npt.NDArray[np.uint8]
+    block: npt.NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, readings: Readings, steps: Steps) -> _Seen:
+        of_reading = (readings[name] for name in ("inputs", "flags"))
+        return cls(readings, steps, *of_reading, *(steps[name] for name in ("veto", "bits", "block")))
+
+
 class Logbook:
     """Keeps all rows, and one event for each change.
 
@@ -51,6 +69,7 @@ class Logbook:
         self._latched = False
         self._veto = 0
         self._inputs: int | None = None
+        self._seen = _Seen.of(np.zeros(1, READING), np.zeros(1, STEP))
 
     def event(self, kind: str, now_ns: int, ticks: int | None = None, **about: Any) -> None:
         """One event, at these ticks or at the last reading's; `about` as in Recorder.event."""
@@ -65,6 +84,11 @@ class Logbook:
         self._recorder.append(readings, steps, now_ns)
         if missing:
             self.event("gap", now_ns, int(readings["ticks"][0]), reason="missing", value=float(missing))
+        if len(readings) != 1 or not self._is_as_before(readings, steps):
+            self._note_changes(readings, steps, now_ns)
+        self.ticks = readings["ticks"].item(-1)
+
+    def _note_changes(self, readings: Readings, steps: Steps, now_ns: int) -> None:
         if self._inputs is None or (readings["inputs"] != self._inputs).any():
             self._note_inputs(readings, now_ns)
         if (steps["veto"] != self._veto).any():
@@ -78,7 +102,20 @@ class Logbook:
             self._note_latched(readings, steps, now_ns)
         for ticks in readings["ticks"][(readings["flags"] & FLAG_TRIGGER) != 0]:
             self.event("note", now_ns, int(ticks), reason="trigger", text="the DAQ board raised its trigger line")
-        self.ticks = int(readings["ticks"][-1])
+
+    def _is_as_before(self, readings: Readings, steps: Steps) -> bool:
+        """Whether a single reading has nothing to be noted: the quick answer to what nearly every turn asks."""
+        if readings is not self._seen.readings or steps is not self._seen.steps:
+            self._seen = _Seen.of(readings, steps)
+        _, _, inputs, flags, veto, bits, block = self._seen
+        telling = RESTARTED if self._latched else RESTARTED | LATCHED
+        return (
+            inputs.item(0) == self._inputs
+            and veto.item(0) == self._veto
+            and not bits.item(0) & telling
+            and not flags.item(0) & FLAG_TRIGGER
+            and (not self._blocks or block.item(0) == self._block)
+        )
 
     def _note_vetoes(self, readings: Readings, steps: Steps, now_ns: int) -> None:
         for ticks, veto in zip(readings["ticks"], steps["veto"], strict=True):

@@ -27,7 +27,7 @@ from closedloop.engine import Acquisition, Control, EngineProcess, conduct
 from closedloop.errors import ClosedLoopError
 from closedloop.intake import Intake
 from closedloop.link import Link
-from closedloop.loop import Loop
+from closedloop.loop import MOST_AT_ONCE, Loop
 from closedloop.model import digest
 from closedloop.readings import READING, Readings
 from closedloop.recording import RecordingWriter, Rows, create, row_dtype
@@ -141,16 +141,20 @@ class _Rows:
         self._health = writer.health
         self._links = {link for link in links if link is not None}
         self._append = writer.append
-        parts = [("reading", READING), ("host_ns", "<i8"), ("step", step_type)]
-        self._parts = np.dtype(parts, align=True)
+        parts = np.zeros(
+            MOST_AT_ONCE, np.dtype([("reading", READING), ("host_ns", "<i8"), ("step", step_type)], align=True)
+        )
+        self._reading, self._host_ns, self._step = parts["reading"], parts["host_ns"], parts["step"]
+        self._rows = parts.view(self.dtype)
+        self._one = self._rows[:1]
 
     def append(self, readings: Readings, steps: Steps, host_ns: int) -> None:
         """Keep the readings of one arrival."""
-        rows = np.zeros(len(readings), self._parts)
-        rows["reading"] = readings
-        rows["host_ns"] = host_ns
-        rows["step"] = steps
-        self._append(rows.view(self.dtype))
+        count = len(readings)
+        self._reading[:count] = readings
+        self._host_ns[:count] = host_ns
+        self._step[:count] = steps
+        self._append(self._one if count == 1 else self._rows[:count])
 
     def health(self, row: Rows) -> None:
         """Keep how the loop is, and how its lines are."""
