@@ -1,22 +1,35 @@
-/* The far end of latency.py: both boards, a bare echo to compare with, and the one clock that times them.
+/* The far end of latency.py: both boards, a bare echo and other programs to compare with, and the one clock for all.
  *
- *     echo RATE_MHZ ROUNDS CHUNK_MS WARM_MS
+ *     echo RATE_MHZ CHUNK_MS PROGRAM_CHUNK_MS WARM_MS PEERS PLAN
  *
- * It opens three pseudo-terminals, prints the names of the DAQ's and the stimulator's, and answers the handshake.
- * Then chunks alternate: readings to the program, and as many frames of the same length to a child process that does
- * nothing but read and write. Every other such chunk keeps board and child on two different cores, where the system
- * lets us: left alone they settle on one core that never sleeps, which no real board and no other program does. The
- * program is never pinned. Each write is stamped just before, each answer just after it was read. At the end of its
- * standard input it prints one line a sample, "KIND MICROSECONDS", and counts as "# NAME VALUE".
+ * It opens three pseudo-terminals and one for each peer. It prints one line: the names of the DAQ's, the stimulator's
+ * and each peer's, then the number of the process that echoes. It answers the handshake. Then come the chunks of the
+ * plan, a letter each:
+ *
+ *     p        readings to the program
+ *     e        as many frames of the same length to a child process that does nothing but read and write
+ *     a        the same, with board and child kept on two different cores, where the system lets us: left alone they
+ *              settle on one core that never sleeps, which no real board and no other program does
+ *     1 2 ...  to a peer: frames of the same length, of which one every 10 ms is bright and is to be answered
+ *
+ * Program and peers are never pinned. Each write is stamped just before, each answer just after it was read. The first
+ * 100 ms of a chunk are not measured, for none of them: no real board falls silent for a second every second. At the
+ * end of its standard input it prints one line a sample, "KIND MICROSECONDS AT_NS", and counts as "# NAME VALUE".
  *
  * A heartbeat is due at the first reading 10 ms or more after the last one's. It is timed from that reading, even if
  * it comes late and names a later one, and every one that fell out meanwhile is timed too: a program that sleeps must
  * not look quick for having answered once when it woke. This is no model of a board: it limits nothing.
+ *
+ * A peer's frame needs no decoding: wire_reading_t as it is packed, little endian, and zeros up to the length of a
+ * reading's frame; no COBS, no check. Its answer is the low byte of the bright reading's number. When it has started
+ * it writes its process group as digits and a newline; the group is stopped whenever it is not its turn, so that one
+ * that never sleeps takes no time from the others.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,11 +44,15 @@
 #define RING 65536u /* readings remembered: more than a minute at 1 kHz */
 #define HEARTBEAT_US 10000u
 #define TRAIN_NS 1000000u /* the protocol's trains last 1 ms */
-#define ARMED_WITHIN_MS 60000u
+#define READY_WITHIN_MS 60000u
+#define SETTLE_MS 100u
+#define LAST_ANSWERS_MS 500u /* how long a peer is waited for at the end of its chunk */
 #define MAX_FRAME 80
 #define NONE UINT32_MAX
+#define MOST_PEERS 8
+#define PENDING 4096u /* bright readings of one chunk that a peer may owe */
 
-enum { DAQ, STIMULATOR, BARE, PORTS };
+enum { DAQ, STIMULATOR, BARE, FIRST_PEER };
 
 typedef struct {
     int fd;
@@ -49,16 +66,30 @@ typedef struct {
     uint64_t at_ns;
 } sample_t;
 
-static port_t ports[PORTS];
+typedef struct {
+    uint64_t stamp_ns; /* 0: not measured */
+    uint8_t tag;
+} pending_t;
+
+typedef struct {
+    pid_t group;
+    uint32_t sent, asked, missed, unexpected;
+} peer_t;
+
+static port_t ports[FIRST_PEER + MOST_PEERS];
+static int port_count, peer_count;
+static peer_t peers[MOST_PEERS];
+static pending_t pending[PENDING];
+static uint32_t pending_from, pending_to;
 static uint64_t origin_ns, stamps[RING], echo_stamps[RING];
 static uint32_t ticks_of[RING];
 static sample_t *samples;
 static size_t sample_count, sample_space;
-static uint32_t rate_mhz, sent, first_measured = NONE, last_heartbeat = NONE, event = NONE, events, missed, unexpected;
+static uint32_t rate_mhz, sent, measured, last_heartbeat = NONE, event = NONE, events, missed, unexpected;
 static uint64_t echoed_bytes, echo_sent, fired_due_ns;
-static size_t echo_frame_size;
+static size_t frame_size = sizeof(wire_reading_t) + 7; /* number, CRC-32, COBS code, zero */
 static uint32_t running_train, running_ticks;
-static int streaming, armed, over;
+static int streaming, armed, over, measuring, turn = -1;
 static pid_t child;
 static char echo_kind;
 
@@ -75,7 +106,10 @@ static void die(const char *what) {
     exit(1);
 }
 
+static uint64_t stamp_ns(void) { return measuring ? now_ns() : 0; }
+
 static void keep(char kind, uint64_t from_ns, uint64_t to_ns) {
+    if (!from_ns) return;
     if (sample_count == sample_space) {
         sample_space = sample_space ? 2 * sample_space : 65536;
         samples = realloc(samples, sample_space * sizeof *samples);
@@ -178,7 +212,7 @@ static void on_heartbeat(const uint8_t *body, uint64_t at_ns) {
     memcpy(&beat, body, sizeof beat);
     uint32_t due = last_heartbeat == NONE ? beat.seq : due_after(last_heartbeat);
     for (; due <= beat.seq; due = due_after(due))
-        if (due >= first_measured) keep('h', stamps[due % RING], at_ns);
+        keep('h', stamps[due % RING], at_ns);
     last_heartbeat = beat.seq;
 }
 
@@ -261,9 +295,47 @@ static void hear(int which, const uint8_t *data, size_t size, uint64_t at_ns) {
 }
 
 static void hear_echo(size_t size, uint64_t at_ns) {
-    uint64_t before = echoed_bytes / echo_frame_size;
+    uint64_t before = echoed_bytes / frame_size;
     echoed_bytes += size;
-    for (uint64_t i = before; i < echoed_bytes / echo_frame_size; i++) keep(echo_kind, echo_stamps[i % RING], at_ns);
+    for (uint64_t i = before; i < echoed_bytes / frame_size; i++) keep(echo_kind, echo_stamps[i % RING], at_ns);
+}
+
+/* A peer's answers. Each names the reading that it is for; those before it that nobody answered are lost. */
+
+static void hear_answer(peer_t *peer, int nth, uint8_t tag, uint64_t at_ns) {
+    uint32_t i = pending_from;
+    while (i != pending_to && pending[i % PENDING].tag != tag) i++;
+    if (i == pending_to) {
+        peer->unexpected++;
+        return;
+    }
+    for (; pending_from != i; pending_from++) peer->missed += pending[pending_from % PENDING].stamp_ns != 0;
+    keep((char)('1' + nth), pending[i % PENDING].stamp_ns, at_ns);
+    pending_from = i + 1;
+}
+
+static void hear_group(port_t *port, peer_t *peer, uint8_t byte) {
+    if (byte != '\n') {
+        if (port->size < MAX_FRAME - 1) port->held[port->size++] = byte;
+        return;
+    }
+    port->held[port->size] = 0;
+    port->size = 0;
+    long group = strtol((const char *)port->held, NULL, 10);
+    if (group <= 1) die("a peer did not say its process group");
+    peer->group = (pid_t)group;
+    if (kill(-peer->group, SIGSTOP)) die("a peer could not be stopped");
+}
+
+static void hear_peer(int nth, const uint8_t *data, size_t size, uint64_t at_ns) {
+    for (size_t i = 0; i < size; i++) {
+        if (!peers[nth].group)
+            hear_group(&ports[FIRST_PEER + nth], &peers[nth], data[i]);
+        else if (turn == nth)
+            hear_answer(&peers[nth], nth, data[i], at_ns);
+        else
+            peers[nth].unexpected++;
+    }
 }
 
 static void hear_port(int which) {
@@ -273,6 +345,8 @@ static void hear_port(int which) {
     if (size <= 0) die("a port is gone");
     if (which == BARE)
         hear_echo((size_t)size, at_ns);
+    else if (which >= FIRST_PEER)
+        hear_peer(which - FIRST_PEER, data, (size_t)size, at_ns);
     else
         hear(which, data, (size_t)size, at_ns);
 }
@@ -290,12 +364,12 @@ static void listen_until(uint64_t until_ns) {
         FD_ZERO(&ready);
         FD_SET(STDIN_FILENO, &ready);
         int most = 0;
-        for (int i = 0; i < PORTS; i++) {
+        for (int i = 0; i < port_count; i++) {
             FD_SET(ports[i].fd, &ready);
             if (ports[i].fd > most) most = ports[i].fd;
         }
         if (pselect(most + 1, &ready, NULL, NULL, &left, NULL) <= 0) continue;
-        for (int i = PORTS - 1; i >= 0; i--)
+        for (int i = port_count - 1; i >= 0; i--)
             if (FD_ISSET(ports[i].fd, &ready)) hear_port(i);
         char ignored[64];
         if (FD_ISSET(STDIN_FILENO, &ready) && read(STDIN_FILENO, ignored, sizeof ignored) <= 0) over = 1;
@@ -327,7 +401,8 @@ static void send_reading(uint64_t due_ns, int eventful) {
         event = sent;
     }
     ticks_of[sent % RING] = reading.ticks;
-    stamps[sent++ % RING] = now_ns();
+    measured += (uint32_t)measuring;
+    stamps[sent++ % RING] = stamp_ns();
     write_all(ports[DAQ].fd, frame, size);
 }
 
@@ -335,17 +410,62 @@ static void send_echo(uint64_t due_ns) {
     uint8_t frame[MAX_FRAME];
     wire_reading_t reading = reading_at(due_ns, 0);
     size_t size = frame_of(WIRE_READING, &reading, sizeof reading, frame);
-    echo_frame_size = size;
-    echo_stamps[echo_sent++ % RING] = now_ns();
+    if (size != frame_size) die("a reading has another length than expected");
+    echo_stamps[echo_sent++ % RING] = stamp_ns();
     write_all(ports[BARE].fd, frame, size);
 }
 
-static void program_chunk(uint32_t readings, int eventful) {
+/* As many of these bytes as the line takes; how many. */
+static size_t offer(int fd, const uint8_t *data, size_t size) {
+    ssize_t took = write(fd, data, size);
+    if (took < 0 && errno != EAGAIN && errno != EINTR) die("a peer is gone");
+    return took < 0 ? 0 : (size_t)took;
+}
+
+/* A frame that finds the line full is lost: the peer does not read, and the others must not wait for it. One that was
+ * begun is completed first, for a peer cannot find the beginning of a frame again. */
+static void write_to_peer(int nth, const uint8_t *frame) {
+    port_t *port = &ports[FIRST_PEER + nth];
+    size_t took = offer(port->fd, port->held, port->size);
+    port->size -= took;
+    memmove(port->held, port->held + took, port->size);
+    if (port->size) return;
+    took = offer(port->fd, frame, frame_size);
+    if (took == 0) return;
+    port->size = frame_size - took;
+    memcpy(port->held, frame + took, port->size);
+}
+
+static void send_peer(int nth, uint64_t due_ns, int bright) {
+    uint8_t frame[MAX_FRAME] = {0};
+    peer_t *peer = &peers[nth];
+    wire_reading_t reading = reading_at(due_ns, bright);
+    reading.seq = peer->sent++;
+    memcpy(frame, &reading, sizeof reading);
+    if (bright) {
+        if (pending_to - pending_from == PENDING) die("a chunk is too long for a peer that does not answer");
+        pending[pending_to++ % PENDING] = (pending_t){stamp_ns(), (uint8_t)reading.seq};
+        peer->asked += (uint32_t)measuring;
+    }
+    write_to_peer(nth, frame);
+}
+
+static uint32_t readings_in(uint64_t ms) { return (uint32_t)(ms * rate_mhz / 1000000u); }
+
+/* Two trains a chunk, or one in a short chunk: the limits allow sixty a minute. */
+static int is_eventful(uint32_t i, uint32_t readings) {
+    if (readings < readings_in(1000)) return i == readings / 2;
+    return i == readings / 4 || i == 3 * readings / 4;
+}
+
+static void program_chunk(uint32_t readings, int measured_one) {
     uint64_t period_ns = 1000000000000u / rate_mhz, due_ns = now_ns();
     for (uint32_t i = 0; i < readings && !over; i++) {
+        measuring = measured_one && i >= readings_in(SETTLE_MS);
         listen_until(due_ns += period_ns);
-        send_reading(due_ns, eventful && (i == readings / 4 || i == 3 * readings / 4));
+        send_reading(due_ns, measured_one && is_eventful(i, readings));
     }
+    measuring = 0;
     listen_until(due_ns + period_ns);
 }
 
@@ -353,10 +473,38 @@ static void echo_chunk(uint32_t frames, char kind) {
     echo_kind = kind;
     uint64_t period_ns = 1000000000000u / rate_mhz, due_ns = now_ns();
     for (uint32_t i = 0; i < frames && !over; i++) {
+        measuring = i >= readings_in(SETTLE_MS);
         listen_until(due_ns += period_ns);
         send_echo(due_ns);
     }
+    measuring = 0;
     listen_until(due_ns + period_ns);
+}
+
+static void peer_frames(int nth, uint32_t frames) {
+    uint64_t period_ns = 1000000000000u / rate_mhz, due_ns = now_ns(), bright_ns = 0;
+    for (uint32_t i = 0; i < frames && !over; i++) {
+        measuring = i >= readings_in(SETTLE_MS);
+        listen_until(due_ns += period_ns);
+        int bright = due_ns - bright_ns >= HEARTBEAT_US * 1000u;
+        if (bright) bright_ns = due_ns;
+        send_peer(nth, due_ns, bright);
+    }
+    measuring = 0;
+    listen_until(due_ns + period_ns);
+}
+
+static void peer_chunk(int nth, uint32_t frames) {
+    peer_t *peer = &peers[nth];
+    if (kill(-peer->group, SIGCONT)) die("a peer died");
+    turn = nth;
+    peer_frames(nth, frames);
+    uint64_t patience_ns = now_ns() + (uint64_t)LAST_ANSWERS_MS * 1000000u;
+    while (pending_from != pending_to && !over && now_ns() < patience_ns) listen_until(now_ns() + 1000000u);
+    for (; pending_from != pending_to; pending_from++)
+        peer->missed += pending[pending_from % PENDING].stamp_ns != 0;
+    turn = -1;
+    if (kill(-peer->group, SIGSTOP)) die("a peer died");
 }
 
 /* Where the two ends of the echo run. */
@@ -403,6 +551,22 @@ static int open_slave(int master) { /* kept open, so that the master never sees 
     return fd;
 }
 
+/* However this ends: a peer that is stopped would stay for ever. */
+static void end_peers(void) {
+    for (int i = 0; i < peer_count; i++)
+        if (peers[i].group) kill(-peers[i].group, SIGKILL);
+}
+
+static void open_peers(int count) {
+    peer_count = count;
+    port_count = FIRST_PEER + count;
+    for (int i = FIRST_PEER; i < port_count; i++) {
+        ports[i].fd = open_master();
+        open_slave(ports[i].fd);
+        if (fcntl(ports[i].fd, F_SETFL, O_NONBLOCK)) die("no line for a peer");
+    }
+}
+
 static void bare_echo(int fd) {
     uint8_t data[4096];
     ssize_t size;
@@ -410,59 +574,84 @@ static void bare_echo(int fd) {
     _exit(0);
 }
 
-static void open_ports(void) {
-    for (int i = 0; i < PORTS; i++) ports[i].fd = open_master();
+static void open_ports(int peers_wanted) {
+    for (int i = 0; i < FIRST_PEER; i++) ports[i].fd = open_master();
     int echo_end = open_slave(ports[BARE].fd);
     open_slave(ports[DAQ].fd);
     open_slave(ports[STIMULATOR].fd);
+    open_peers(peers_wanted);
     child = fork();
     if (child < 0) die("no child process for the echo");
     if (child == 0) {
-        for (int i = 0; i < PORTS; i++) close(ports[i].fd);
+        for (int i = 0; i < port_count; i++) close(ports[i].fd);
         bare_echo(echo_end);
     }
     close(echo_end);
-    printf("%s", ptsname(ports[DAQ].fd));
-    printf(" %s\n", ptsname(ports[STIMULATOR].fd));
+    for (int i = 0; i < port_count; i++)
+        if (i != BARE) printf("%s ", ptsname(ports[i].fd));
+    printf("%ld\n", (long)child);
     fflush(stdout);
 }
 
-static void run(uint32_t rounds, uint32_t chunk, uint32_t warm) {
+static int all_ready(void) {
+    int ready = armed;
+    for (int i = 0; i < peer_count; i++) ready = ready && peers[i].group;
+    return ready;
+}
+
+static void one_chunk(char letter, uint32_t chunk, uint32_t program) {
+    if (letter == 'p')
+        program_chunk(program, 1);
+    else if (letter == 'a' && can_pin())
+        echo_apart(chunk);
+    else if (letter == 'e' || letter == 'a')
+        echo_chunk(chunk, 'e');
+    else if (letter >= '1' && letter < '1' + peer_count)
+        peer_chunk(letter - '1', chunk);
+    else
+        die("the plan has a letter that is none");
+}
+
+static void run(const char *plan, uint32_t chunk, uint32_t program, uint32_t warm) {
     while (!streaming && !over) listen_until(now_ns() + 10000000u);
     program_chunk(warm, 0);
-    uint64_t patience_ns = now_ns() + (uint64_t)ARMED_WITHIN_MS * 1000000u;
-    while (!armed && !over && now_ns() < patience_ns) program_chunk(rate_mhz / 10000u + 1, 0);
+    uint64_t patience_ns = now_ns() + (uint64_t)READY_WITHIN_MS * 1000000u;
+    while (!all_ready() && !over && now_ns() < patience_ns) program_chunk(rate_mhz / 10000u + 1, 0);
     if (!armed) die("the program did not arm");
+    if (!all_ready()) die("a peer did not start");
     program_chunk(rate_mhz / 2000u, 0);
-    first_measured = sent;
-    int apart = can_pin();
-    for (uint32_t i = 0; i < rounds && !over; i++) {
-        program_chunk(chunk, 1);
-        echo_chunk(chunk, 'e');
-        program_chunk(chunk, 1);
-        if (apart)
-            echo_apart(chunk);
-        else
-            echo_chunk(chunk, 'e');
-    }
+    printf("# begun 1\n");
+    fflush(stdout);
+    for (; *plan && !over; plan++) one_chunk(*plan, chunk, program);
     missed += event != NONE;
     say_end();
     while (!over) listen_until(now_ns() + 100000000u);
 }
 
-int main(int argc, char **argv) {
-    if (argc != 5) die("usage: echo RATE_MHZ ROUNDS CHUNK_MS WARM_MS");
-    rate_mhz = (uint32_t)strtoul(argv[1], NULL, 10);
-    uint32_t rounds = (uint32_t)strtoul(argv[2], NULL, 10);
-    uint64_t chunk_ms = strtoul(argv[3], NULL, 10), warm_ms = strtoul(argv[4], NULL, 10);
-    srandom(1);
-    origin_ns = now_ns();
-    open_ports();
-    run(rounds, (uint32_t)(chunk_ms * rate_mhz / 1000000u), (uint32_t)(warm_ms * rate_mhz / 1000000u));
+static void print_all(void) {
     for (size_t i = 0; i < sample_count; i++)
         printf("%c %.1f %llu\n", samples[i].kind, samples[i].us, (unsigned long long)samples[i].at_ns);
-    uint32_t measured = first_measured == NONE ? 0 : sent - first_measured;
     printf("# readings %u\n# events %u\n# missed %u\n# unexpected %u\n", measured, events, missed, unexpected);
     printf("# echo_frames %llu\n", (unsigned long long)echo_sent);
+    for (int i = 0; i < peer_count; i++) {
+        printf("# asked_%d %u\n# missed_%d %u\n", i + 1, peers[i].asked, i + 1, peers[i].missed);
+        printf("# unexpected_%d %u\n", i + 1, peers[i].unexpected);
+    }
+}
+
+int main(int argc, char **argv) {
+    if (argc != 7) die("usage: echo RATE_MHZ CHUNK_MS PROGRAM_CHUNK_MS WARM_MS PEERS PLAN");
+    rate_mhz = (uint32_t)strtoul(argv[1], NULL, 10);
+    uint32_t chunk = readings_in(strtoul(argv[2], NULL, 10)), program = readings_in(strtoul(argv[3], NULL, 10));
+    uint32_t warm = readings_in(strtoul(argv[4], NULL, 10));
+    int peers_wanted = atoi(argv[5]);
+    if (peers_wanted < 0 || peers_wanted > MOST_PEERS) die("too many peers");
+    srandom(1);
+    signal(SIGPIPE, SIG_IGN); /* whoever asked may be gone before it is told */
+    atexit(end_peers);
+    origin_ns = now_ns();
+    open_ports(peers_wanted);
+    run(argv[6], chunk, program, warm);
+    print_all();
     return 0;
 }

@@ -22,50 +22,166 @@ MACHINE = {"cpu", "cores", "kernel", "python"}
 def run(name: str, *arguments: str, **environment: str) -> dict[str, Any]:
     command = [sys.executable, str(BENCHMARKS / name), "--json", *arguments]
     ran = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | environment, timeout=120, check=False
+        command, capture_output=True, text=True, env=os.environ | environment, timeout=400, check=False
     )
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
+
+
+CONDITIONS = ["idle", "burnt", "dashboard"]
 
 
 @pytest.fixture(scope="module")
 def latency() -> dict[str, Any]:
     if sys.platform == "win32" or shutil.which("cc") is None:
         pytest.skip("no pseudo-terminals, or no C compiler called cc")
-    return run("latency.py", "--rate", "130", "--rounds", "1", "--chunk-ms", "400")
+    only = [word for condition in CONDITIONS for word in ("--only", condition)]
+    return run("latency.py", *only, "--rate", "130", "--rounds", "1", "--chunk-ms", "400", QT_QPA_PLATFORM="offscreen")
 
 
 def test_latency_tells_the_machine_and_what_was_measured(latency: dict[str, Any]) -> None:
     assert latency["machine"].keys() >= MACHINE
     assert latency["benchmark"] == "latency"
     assert "microseconds" in latency["measured"]
+    assert latency["kept_awake"] == "not asked for"
+    assert latency["timeflux"].startswith("not asked for")
 
 
-def test_latency_has_percentiles_of_the_program_and_of_the_echo(latency: dict[str, Any]) -> None:
-    (rate,) = latency["rates"]
-    for name in ("heartbeat_us", "fire_us", "command_us", "echo_us", "echo_apart_us"):
-        assert rate[name].keys() >= PERCENTILES
-    assert rate["command_us"]["n"] == rate["heartbeat_us"]["n"] + rate["fire_us"]["n"]
-    assert rate["ratio"]["command_to_echo"].keys() == {"p50", "p99", "p99_9"}
+def test_latency_has_percentiles_of_the_program_and_of_the_echo_in_every_condition(latency: dict[str, Any]) -> None:
+    assert [run["condition"] for run in latency["runs"]] == CONDITIONS
+    for run in latency["runs"]:
+        for name in ("heartbeat_us", "fire_us", "command_us", "echo_us", "echo_apart_us"):
+            assert run[name].keys() >= PERCENTILES
+        assert run["command_us"]["n"] == run["heartbeat_us"]["n"] + run["fire_us"]["n"]
+        assert run["ratio"]["command_to_echo"].keys() == {"p50", "p99", "p99_9"}
+        assert run["aim"]["command_to_echo"].keys() == {"p50", "p99"}
+        assert run["priorities"].keys() >= {"board", "engine", "echo"}
 
 
 def test_every_bright_reading_of_the_latency_run_fires_and_nothing_else_does(latency: dict[str, Any]) -> None:
-    (rate,) = latency["rates"]
-    assert rate["ended"] == "completed"
-    assert (rate["events"], rate["missed"], rate["unexpected"]) == (4, 0, 0)
-    assert rate["fire_us"]["n"] == 4
+    for run in latency["runs"]:
+        trains = 4 if run["condition"] == "idle" else 2  # one for each chunk of the program's, more where peers are
+        assert run["ended"] == "completed"
+        assert (run["events"], run["missed"], run["unexpected"]) == (trains, 0, 0)
+        assert run["fire_us"]["n"] == trains
 
 
 def test_a_percentile_of_too_few_samples_is_unknown(latency: dict[str, Any]) -> None:
-    (rate,) = latency["rates"]
-    assert rate["fire_us"]["p50"] is not None
-    assert rate["fire_us"]["p99"] is None
+    for run in latency["runs"]:
+        assert run["fire_us"]["p50"] is not None
+        assert run["fire_us"]["p99"] is None
+        assert run["ratio"]["fire_to_echo_apart"]["p99"] is None
+
+
+def test_peers_take_their_turns_in_the_same_run_and_answer_every_bright_reading(latency: dict[str, Any]) -> None:
+    idle, *others = latency["runs"]
+    assert list(idle["peers"]) == ["pyserial_blocking", "reader_thread"]
+    for name, peer in idle["peers"].items():
+        assert peer["answer_us"]["n"] == peer["asked"] > 0
+        assert (peer["missed"], peer["unexpected"]) == (0, 0)
+        assert idle["ratio"][f"command_to_{name}"]["p50"] > 0
+    assert not any(other["peers"] for other in others)
 
 
 def test_latency_without_a_compiler_says_so_and_is_no_failure(tmp_path: Path) -> None:
     result = run("latency.py", PATH=str(tmp_path))
-    assert result["rates"] is None
+    assert result["runs"] is None
     assert "compiler" in result["skipped"]
+
+
+@pytest.fixture
+def beside_latency(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module of that name, out of the benchmarks' folder."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module
+
+
+DEAF = """
+import sys
+import serial
+from frame import HEAD, SIZE, answer, hello
+
+port, asked = serial.Serial(sys.argv[1]), 0
+port.write(hello())
+while True:
+    said = answer(port.read(SIZE))
+    asked += bool(said)
+    if said and asked % 2:
+        port.write(said)
+"""
+
+
+def test_what_a_peer_does_not_answer_is_counted_and_never_timed(
+    beside_latency: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = shutil.which("cc")
+    if sys.platform == "win32" or compiler is None:
+        pytest.skip("no pseudo-terminals, or no C compiler called cc")
+    latency_run, peer_processes = beside_latency("latency_run"), beside_latency("peer_processes")
+    shutil.copy(BENCHMARKS / "peers" / "frame.py", tmp_path)
+    (tmp_path / "deaf.py").write_text(DEAF)
+    monkeypatch.setattr(peer_processes, "PEERS", tmp_path)
+    plan = latency_run.Plan(130, rounds=1, chunk_ms=400, program_ms=400)
+    deaf = peer_processes.Peer("deaf", "answers every other time", sys.executable)
+    found = latency_run.measure(compiler, latency_run.Asked("idle", plan, (deaf,)))["peers"]["deaf"]
+    assert found["answer_us"]["n"] + found["missed"] == found["asked"]
+    assert abs(found["missed"] - found["asked"] / 2) <= 1
+    assert found["unexpected"] == 0
+
+
+def test_the_program_has_a_chunk_between_any_two_others(beside_latency: Any) -> None:
+    plan = beside_latency("far_end").Plan(130, rounds=3, peers=2, peers_every=2)
+    assert plan.letters() == "pepap1p2" + "pepa" + "pepap1p2"
+    assert plan.expected_s() == pytest.approx(10 * 0.7 + 10 * 1.3)
+
+
+def test_the_long_form_has_20_000_readings_of_program_and_echoes_and_stays_under_three_quarters_of_an_hour(
+    beside_latency: Any,
+) -> None:
+    latency, far_end = beside_latency("latency"), beside_latency("far_end")
+    total_s = 0.0
+    for rate, rounds in latency.LONG.items():
+        for peers in (5, 0, 0):  # idle, dashboard, burnt
+            plan = far_end.Plan(rate, rounds, peers=peers, peers_every=latency.PEERS_EVERY)
+            letters = plan.letters()
+            for letter, length_ms in (("p", plan.program_ms), ("e", plan.chunk_ms), ("a", plan.chunk_ms)):
+                assert letters.count(letter) * (length_ms - 100) / 1000 * rate >= 20_000
+            total_s += plan.expected_s()
+    assert total_s < 45 * 60
+
+
+def test_priorities_are_given_and_told_or_told_why_not(beside_latency: Any) -> None:
+    scheduling = beside_latency("scheduling")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as sleeper:
+        told = scheduling.above_all(sleeper.pid)
+        has = scheduling.of(sleeper.pid)
+    if sys.platform == "linux":
+        assert told == str(has) or "refused" in told
+    else:
+        assert has is None
+
+
+def test_the_table_names_means_that_were_not_had_and_runs_that_failed(
+    latency: dict[str, Any], beside_latency: Any
+) -> None:
+    means = {"memory_lock": {"had": True, "why": ""}, "scheduling": {"had": False, "why": "no rights"}}
+    idle = latency["runs"][0] | {"real_time": means}
+    failed = {"condition": "burnt", "rate_hz": 130, "failed": "the board ended with 1"}
+    lines = "\n".join(beside_latency("latency").table(latency | {"runs": [idle, failed]}))
+    assert "memory_lock had; scheduling not had (no rights)" in lines
+    assert "failed: the board ended with 1" in lines
+    assert "p99 not known" in lines
+
+
+def test_a_machine_without_timeflux_says_why(
+    beside_latency: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer_processes = beside_latency("peer_processes")
+    monkeypatch.setattr(peer_processes, "_cache", lambda: tmp_path / "file")
+    (tmp_path / "file").write_text("a file, where a folder would have to be made")
+    python, why = peer_processes.timeflux_python()
+    assert python is None
+    assert why
 
 
 def test_replay_has_both_rates_of_both_chains() -> None:
@@ -84,7 +200,9 @@ def test_replay_compares_filters_that_compute_the_same() -> None:
 
 
 def test_hostile_bytes_tell_what_was_forged() -> None:
-    assert run("hostile_bytes.py", "--frames", "500")["forged"] == 0
+    result = run("hostile_bytes.py", "--bytes", "200000")
+    assert result["bytes"] >= 200_000
+    assert (result["forged"], result["lost"], result["misread"], result["miscounted"]) == (0, 0, 0, 0)
 
 
 def test_tuning_gives_the_same_numbers_on_one_thread_and_on_all() -> None:
