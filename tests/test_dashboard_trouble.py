@@ -858,7 +858,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place.mkdir()
     if not sys.platform.startswith("linux") or os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], capture_output=True, check=False)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", place], capture_output=True, check=False)
     if made.returncode:
         pytest.skip(f"no small disk here: {made.stderr.decode().strip()}")
     yield place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from datetime import datetime
 from hashlib import sha256
 from math import inf, nan
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -284,6 +286,28 @@ def test_rows_of_another_dtype_are_refused(tmp_path) -> None:
     writer.close()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"formats": ["|O", "<i4"]},
+        {"formats": ["<U2", "<i4"]},
+        {"formats": ["<i8", "<i4"], "itemsize": 1 << 40},
+        {"names": ["a", "a"]},
+        {"offsets": [-8, 0]},
+        {"offsets": None},
+        {"itemsize": 16},
+    ],
+)
+def test_a_first_page_that_describes_objects_or_nonsense_is_refused_in_words(tmp_path, changes) -> None:
+    layout = Layout.of(np.dtype([("a", "<i8"), ("b", "<i4")]))
+    about = {"names": ["a", "b"], "formats": ["<i8", "<i4"], "offsets": [0, 8], "itemsize": 12, "aligned": False}
+    fields = json.dumps(about | changes).encode()
+    prefix = struct.pack("<8sIIII", b"CLTABLE\n", 1, layout.row_bytes, layout.stride, len(fields))
+    page = (prefix + struct.pack("<I", crc32(prefix + fields))).ljust(192, b"\0") + fields
+    with pytest.raises(RecordingError, match="first page"):
+        read(tmp_path / "t", page.ljust(PAGE_BYTES, b"\0") + bytes(1000))
+
+
 # events
 
 
@@ -498,10 +522,10 @@ def test_a_full_disk_does_not_keep_a_session_from_closing(tmp_path) -> None:
     writer = begin(create(tmp_path, None, NOON))
     with disk_full_after((writer.folder / "readings.table").stat().st_size):
         with pytest.raises(RecordingError, match="no space"):
-            writer.append(make_rows(0, CHUNK_ROWS + 1))
+            writer.append(make_rows(0, 2 * CHUNK_ROWS + 1))
         writer.close({"ended": "stopped"})
     assert Recording.open(writer.folder).summary == {"ended": "stopped"}
-    assert Recording.open(writer.folder).table.verify() == CHUNK_ROWS
+    assert Recording.open(writer.folder).table.verify() == 2 * CHUNK_ROWS
 
 
 def test_a_session_on_a_full_disk_gives_up_its_reserve_and_says_so_at_the_next_sync(tmp_path) -> None:

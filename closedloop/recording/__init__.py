@@ -8,6 +8,7 @@ from __future__ import annotations
 from closedloop.recording.events import Event, EventReader, EventWriter
 from closedloop.recording.folder import create
 from closedloop.recording.layout import Rows
+from closedloop.recording.recovery import Recovered, recover
 from closedloop.recording.session_reader import Recording
 from closedloop.recording.session_writer import RecordingWriter, row_dtype
 from closedloop.recording.table_reader import TableReader
@@ -19,9 +20,11 @@ __all__ = [
     "EventWriter",
     "Recording",
     "RecordingWriter",
+    "Recovered",
     "Rows",
     "TableReader",
     "TableWriter",
     "create",
+    "recover",
     "row_dtype",
 ]

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from closedloop import seal
+from closedloop import plain_file, seal
 from closedloop.deciding import TEST
 from closedloop.errors import RecordingError
 from closedloop.model import BLINDED
@@ -76,7 +76,7 @@ def opened(header: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """
     path = folder / files.SEALED
     try:
-        text = path.read_text(encoding="utf-8")
+        text = plain_file.read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         said = "cannot be opened, and what the arm was is in it alone; restore it from a copy"
         raise RecordingError(f"{path}: {said}") from error
@@ -167,8 +167,13 @@ class Neutral:
 
     @staticmethod
     def outcome(summary: dict[str, Any] | None) -> dict[str, Any] | None:
-        """How it ended, without the boards' traffic."""
-        return None if summary is None else {name: said for name, said in summary.items() if name not in _OUTCOME}
+        """How it ended, without the boards' traffic, and without how many events were saved: light has events."""
+        if summary is None:
+            return None
+        kept = {name: said for name, said in summary.items() if name not in _OUTCOME}
+        if isinstance(recovered := kept.get("recovered"), dict):
+            kept["recovered"] = {name: said for name, said in recovered.items() if name != "events"}
+        return kept
 
     def _neutral(self, event: Event, number: int) -> Event:
         if event.kind == "decision":

@@ -13,12 +13,16 @@ import json
 import math
 import os
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
+from closedloop import plain_file
 from closedloop.errors import RecordingError
+from closedloop.recording.space import FULL
 
+_PIECE_BYTES = 1 << 24
 _BEFORE_CHECK = b',"check":"'
 _AFTER_CHECK = b'"}'
 
@@ -47,6 +51,10 @@ class Event(NamedTuple):
     host_ns: int
 
 
+_WORDS, _NUMBER = (str, type(None)), (int, float, type(None))
+_KINDS = (int, int, str, (int, type(None)), _WORDS, _NUMBER, _WORDS, int)  # of the fields of an Event
+
+
 def _to_json(value: float | None) -> float | str | None:
     """JSON has no nan and no infinities: they are written as the text "nan", "inf" and "-inf"."""
     if value is None or math.isfinite(value):
@@ -61,15 +69,36 @@ def _line(event: Event) -> bytes:
 
 
 def _event(line: bytes) -> Event | None:
-    """The event of a line given without its end, or None if it is damaged."""
+    """The event of a line given without its end, or None if it is damaged, or was not written by EventWriter."""
     text, _, check = line.rpartition(_BEFORE_CHECK)
     if check != b"%08x" % crc32(text) + _AFTER_CHECK:
         return None
-    fields: dict[str, Any] = json.loads(text + b"}")
-    if isinstance(fields.get("value"), str):
-        fields["value"] = float(fields["value"])
-    values: list[Any] = [fields.get(name) for name in Event._fields]
-    return Event(*values)
+    try:
+        fields: dict[str, Any] = json.loads((text + b"}").decode())
+        if isinstance(fields.get("value"), str):
+            fields["value"] = float(fields["value"])
+        values: list[Any] = [fields.get(name) for name in Event._fields]
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return Event(*values) if all(map(_fits, values, _KINDS)) else None
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and (not isinstance(value, int) or -(2**63) <= value < 2**63)
+
+
+def whole_bytes(path: Path) -> tuple[int, int]:
+    """Where the last whole line of a log ends, and how many whole lines there are, also behind damaged ones.
+
+    Raises:
+        RecordingError: the file cannot be opened.
+    """
+    end = at = count = 0
+    for line in _read(path, 0, None).split(b"\n")[:-1]:
+        at += len(line) + 1
+        if _event(line) is not None:
+            end, count = at, count + 1
+    return end, count
 
 
 class EventWriter:
@@ -138,7 +167,7 @@ class EventWriter:
         if problem and self._make_space():
             problem = self._attempt(line)
         if problem:
-            raise RecordingError(f"{self._path}: no space for more events: {problem}")
+            raise RecordingError(f"{self._path}: {problem}")
         self._size += len(line)
 
     def _attempt(self, line: bytes) -> str | None:
@@ -146,11 +175,31 @@ class EventWriter:
         try:
             if self._file.write(line) == len(line):
                 return None
+            self._file.truncate(self._size)
+            self._file.seek(self._size)
         except OSError as error:
-            return str(error.strerror)
-        self._file.truncate(self._size)
-        self._file.seek(self._size)
-        return "the disk is full"
+            is_full = error.errno in FULL
+            return f"{'no space for more events' if is_full else 'an event was not written'}: {error.strerror}"
+        return "no space for more events: the disk is full"
+
+
+def _read(path: Path, start: int, most_bytes: int | None) -> bytes:
+    try:
+        with plain_file.opened(path) as file:
+            file.seek(start)
+            return _to_the_end(file) if most_bytes is None else file.read(most_bytes)
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be opened: {error.strerror}") from error
+
+
+def _to_the_end(file: FileIO) -> bytes:
+    """All there is; but no line is so long as a piece, so what follows one without an end is a hole, and no event."""
+    pieces = []
+    while piece := file.read(_PIECE_BYTES):
+        pieces.append(piece)
+        if b"\n" not in piece:
+            break
+    return b"".join(pieces)
 
 
 class EventTail:
@@ -179,23 +228,15 @@ class EventTail:
         Raises:
             RecordingError: the file cannot be opened.
         """
-        data = self._read(most_bytes)
+        data = _read(self._path, self.read_bytes, most_bytes)
         self.at_end = most_bytes is None or len(data) < most_bytes
         if not self.at_end and b"\n" not in data:
-            data, self.at_end = self._read(None), True
+            data, self.at_end = _read(self._path, self.read_bytes, None), True
         before = self.read_bytes
         events = self._take(data)
         if self.at_end:
             self.cut = len(data) - (self.read_bytes - before)
         return events
-
-    def _read(self, most_bytes: int | None) -> bytes:
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self.read_bytes)
-                return file.read(-1 if most_bytes is None else most_bytes)
-        except OSError as error:
-            raise RecordingError(f"{self._path}: cannot be opened: {error.strerror}") from error
 
     def _take(self, data: bytes) -> list[Event]:
         """All events before the first damaged or unfinished line."""

@@ -10,7 +10,8 @@
     events.jsonl    one line an event
     control.json    where orders are taken while it runs, for its owner alone; gone when it has ended
     reserve         nothing: space for the last events and the summary, given up when the disk is full
-    summary.json    the outcome, written at the end; without it the session did not end properly
+    summary.json    the outcome, written at the end, or by `recover`; without it the session did not end properly
+    *.torn          what `recover` cut off the end of a file
 
 A folder is written once. No subject's name leads out of the data folder.
 """
@@ -28,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from closedloop import plain_file
 from closedloop.errors import ConfigError, RecordingError
 
 FORMAT = "closedloop session"
@@ -42,6 +44,7 @@ RESERVE = "reserve"
 SUMMARY = "summary.json"
 SEALED = "sealed"
 UNBLINDED = "unblinded.json"
+PART = ".part"  # what is being written has a name that ends so, until it is whole
 
 _LABEL = re.compile(r"[A-Za-z0-9]{1,64}")  # what BIDS allows in a label
 
@@ -66,7 +69,10 @@ def create(data: Path, subject: str | None, started: datetime) -> Path:
     parent = data / f"sub-{label}"
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        return _first_free(parent, started)
+        folder = _first_free(parent, started)
+        for made_in in (parent, data):
+            sync_folder(made_in)
+        return folder
     except OSError as error:
         raise ConfigError(f"{parent}: {error.strerror}; choose another data folder with --out") from error
 
@@ -89,10 +95,10 @@ def read_map(path: Path) -> dict[str, Any]:
         RecordingError: it cannot be opened, is not JSON, or holds something else.
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(plain_file.read_bytes(path))
     except OSError as error:
         raise RecordingError(f"{path}: cannot be opened: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordingError(f"{path}: damaged: {error}; restore it from a copy") from error
     if not isinstance(value, dict):
         raise RecordingError(f"{path}: damaged: not a map; restore it from a copy")
@@ -106,12 +112,20 @@ def write_map(path: Path, value: Mapping[str, Any]) -> None:
         OSError: the disk refused.
         TypeError: the map holds something that is not JSON.
     """
-    part = path.with_name(path.name + ".part")
+    write_bytes(path, (json.dumps(plain(value), indent=1, allow_nan=False) + "\n").encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file, also in place of another: it is whole or not there, and outlives a power cut.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    part = path.with_name(path.name + PART)
     part.unlink(missing_ok=True)
-    write_text(part, json.dumps(plain(value), indent=1, allow_nan=False) + "\n")
+    _write_new(part, data)
     part.replace(path)
-    if os.name == "posix":
-        _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -121,13 +135,24 @@ def write_text(path: Path, text: str) -> None:
         FileExistsError: there is a file of that name.
         OSError: the disk refused.
     """
+    _write_new(path, text.encode())
+
+
+def _write_new(path: Path, data: bytes) -> None:
     with path.open("xb") as file:
-        file.write(text.encode())
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Waits until the names in a folder are on the disk, where a system lets one wait for that.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    if os.name != "posix":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

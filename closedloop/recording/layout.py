@@ -36,6 +36,7 @@ CHUNK_ROWS = 8192  # times a stride of n x 8 bytes = n x 64 KiB, from where ever
 CHECK = struct.Struct("<I")
 COUNTER = struct.Struct("@Q")  # native, because that is a single store; "<Q" is stored byte by byte
 
+_OTHERS = "it was not written by closedloop; restore it from a copy"
 _PREFIX = struct.Struct("<8sIIII")  # magic, version, bytes of a row, bytes from row to row, bytes of JSON
 
 
@@ -93,13 +94,18 @@ def parse(page: bytes, path: Path) -> Layout:
     fields = page[FIELDS_AT : FIELDS_AT + size]
     if CHECK.unpack_from(page, _PREFIX.size)[0] != crc32(page[: _PREFIX.size] + fields):
         raise RecordingError(f"{path}: its first page is damaged; restore it from a copy")
-    return Layout(_dtype(json.loads(fields)), row_bytes, stride)
+    try:
+        layout = Layout.of(_dtype(json.loads(fields)))
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
+        raise RecordingError(f"{path}: its first page describes no rows of plain numbers; {_OTHERS}") from error
+    if layout[1:] != (row_bytes, stride):
+        raise RecordingError(f"{path}: its first page contradicts itself; {_OTHERS}")
+    return layout
 
 
 def _fields(dtype: DType) -> bytes:
+    _refuse_strange(dtype)
     fields = dict(dtype.fields or {})
-    if not fields or any(field[0].kind not in "biuf" for field in fields.values()):
-        raise ValueError(f"the rows of a table have named fields of plain numbers (got {dtype})")
     about = {
         "names": list(fields),
         "formats": [field[0].str for field in fields.values()],
@@ -112,5 +118,17 @@ def _fields(dtype: DType) -> bytes:
 
 def _dtype(about: dict[str, Any]) -> DType:
     fields: Any = {name: about[name] for name in ("names", "formats", "offsets", "itemsize")}
-    dtype: DType = np.dtype(fields, align=about["aligned"])
+    dtype: DType = np.dtype(fields, align=bool(about["aligned"]))
+    _refuse_strange(dtype)
     return dtype
+
+
+def _refuse_strange(dtype: DType) -> None:
+    """Refuse what is not a row of numbers: of others' objects and texts nothing is ever made.
+
+    Raises:
+        ValueError: a field is not a plain number, or there are none.
+    """
+    fields = dict(dtype.fields or {})
+    if not fields or any(field[0].kind not in "biuf" for field in fields.values()):
+        raise ValueError(f"the rows of a table have named fields of plain numbers (got {dtype})")

@@ -6,6 +6,7 @@ Only the two systems' calls are here; what is locked and why is the caller's bus
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from io import FileIO
 
 if sys.platform == "win32":
@@ -35,6 +36,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+    _TRIES = 100  # a reader that asks `is_taken` holds it, too, for some microseconds
+
     def take(file: FileIO, at: int) -> None:
         """Locks the file for this process; `at` is the byte that stands for it, where a system locks bytes.
 
@@ -42,6 +45,10 @@ else:
             OSError: somebody else holds it, or this disk knows no locks.
         """
         del at
+        for _ in range(_TRIES):
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def is_taken(file: FileIO, at: int) -> bool:

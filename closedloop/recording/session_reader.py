@@ -17,6 +17,7 @@ from closedloop.readings import READING, Stream
 from closedloop.recording import blinding
 from closedloop.recording import folder as files
 from closedloop.recording.events import Event, EventReader
+from closedloop.recording.header import Header
 from closedloop.recording.layout import Rows
 from closedloop.recording.table_reader import TableReader
 
@@ -73,7 +74,10 @@ class Recording:
         Raises:
             RecordingError: what was put apart is missing, damaged or of another session.
         """
-        return Recording(self.folder, blinding.opened(self.header, self.folder)) if self.blinded else self
+        return Recording(self.folder, self._opened()) if self.blinded else self
+
+    def _opened(self) -> Header:
+        return Header(blinding.opened(self.header, self.folder), self.folder / files.SEALED)
 
     def rows(self, start: int = 0, stop: int | None = None) -> Rows:
         """Rows [start, stop), as far as there are any now; see `TableReader.rows`."""
@@ -169,4 +173,4 @@ def _read_header(path: Path) -> dict[str, Any]:
         raise RecordingError(f"{path}: format {version} is newer than {files.VERSION}; update closedloop to read it")
     if lacking(header):
         raise RecordingError(f"{path}: damaged: no usable {lacking(header)}; restore it from a copy")
-    return header
+    return Header(header, path)

@@ -92,6 +92,8 @@ class RecordingWriter:
             files.write_text(folder / files.RIG, rig)
             if sealed is not None:
                 files.write_text(folder / files.SEALED, sealed)
+            table.sync()  # before the header is there: a power cut leaves no session without its tables
+            health.sync()
             about = {**header, "format": files.FORMAT, "format_version": files.VERSION}
             files.write_map(folder / files.HEADER, about)
             opened.pop_all()
@@ -119,11 +121,13 @@ class RecordingWriter:
             return
         self._closed = True
         with ExitStack() as closing:  # from the last to the first, each even if another fails
+            for table in self._tables:
+                closing.callback(table.close)  # gives up the lock: until the summary is there the session is ours
             closing.callback(self._write_summary, summary)
             closing.callback(self._reserve.release)
             closing.callback(self._events.close)
             for table in self._tables:
-                closing.callback(table.close)
+                closing.callback(table.settle)
 
     def _write_summary(self, summary: Mapping[str, Any]) -> None:
         path = self.folder / files.SUMMARY
@@ -139,5 +143,7 @@ def _in_words(folder: Path) -> Iterator[None]:
         yield
     except FileExistsError as error:
         raise ConfigError(f"{folder}: already holds a recording; a session folder is written once") from error
+    except RecordingError as error:
+        raise ConfigError(f"{error}; choose another data folder with --out") from error
     except OSError as error:
         raise ConfigError(f"{folder}: {error.strerror}; choose another data folder with --out") from error

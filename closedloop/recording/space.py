@@ -1,10 +1,50 @@
-"""Space on the disk, taken before it is needed. What is stored in it is the business of others."""
+"""Space on the disk and its pages in memory, taken before they are needed. What is stored there others decide."""
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from io import FileIO
+from mmap import mmap
 from pathlib import Path
+
+FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}  # a disk, a file, or what one user may have
+_POPULATE_WRITE = 23  # MADV_POPULATE_WRITE, Linux 5.14 and later; Python's mmap does not name it
+
+
+def _madvise() -> Callable[..., int] | None:
+    """The system's call, which Python's own `mmap.madvise` makes too, but while no other thread can run."""
+    if sys.platform != "linux":
+        return None
+    call = ctypes.CDLL(None).madvise
+    call.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    call.restype = ctypes.c_int
+    found: Callable[..., int] = call
+    return found
+
+
+_ADVISE = _madvise()
+
+
+def touch(mapping: mmap, start: int, stop: int) -> None:
+    """Makes the pages of [start, stop) ready to be written, and changes no byte in them.
+
+    Without it the first write to each page stops for the system to find it, and now and then for the disk. To be called
+    from a thread that may wait. Does nothing where the system has no such call: then the first write takes that long.
+
+    Args:
+        mapping: of a file; it stays open until this returns.
+        start: a multiple of the page size.
+        stop: at most the length of the mapping.
+    """
+    if _ADVISE is None or stop <= start:
+        return
+    first = ctypes.c_char.from_buffer(mapping, start)  # holds the mapping open
+    _ADVISE(ctypes.addressof(first), stop - start, _POPULATE_WRITE)
 
 
 def allocate(file: FileIO, size: int) -> None:
@@ -47,5 +87,6 @@ class Reserve:
         if self.released:
             return False
         self.released = True
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that went read-only gives nothing back; who writes next is told why
+            self._path.unlink(missing_ok=True)
         return True

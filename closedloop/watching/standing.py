@@ -54,6 +54,7 @@ _STATE_OF_ENDING = {
     "stopped": State.STOPPED,
     "tripped": State.TRIPPED,
     "device_lost": State.DEVICE_LOST,
+    "broken_off": State.BROKEN_OFF,  # as `recover` closes it
 }
 _WORDS_OF_STATE = {
     State.READY: "warm-up is over: arm when animal and room are ready",
