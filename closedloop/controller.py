@@ -23,7 +23,7 @@ from closedloop.health import HEALTH, Pace
 from closedloop.intake import Intake
 from closedloop.limits import Command
 from closedloop.logbook import Logbook, Recorder
-from closedloop.loop import Loop
+from closedloop.loop import MOST_AT_ONCE, Loop
 from closedloop.policies import FIRE
 from closedloop.readings import Readings
 from closedloop.schedule import OVER
@@ -35,6 +35,7 @@ _HEARTBEAT_US = 10_000  # of sample time between heartbeats
 _STALE_NS = 100_000_000  # a reading that is older than this when it is understood is too old to act on
 _HEALTH_NS = 250_000_000
 _SILENT_NS = 2_000_000_000
+_MUTE_NS = 5_000_000_000  # the stimulator is asked about once a second
 _SILENT_PERIODS = 20
 _FIT = VALID | WARM
 _AT_ONCE = -1
@@ -131,13 +132,14 @@ class Controller:
         self._next_heartbeat = 0
         self._heartbeat_ns = 0
         self._heard_ns = {DAQ: 0, STIMULATOR: 0}
+        self._began_ns = 0
         self._next_health_ns = 0
         self._pace = Pace()
         self._silent_ns = max(_SILENT_NS, int(_SILENT_PERIODS / orders.rate_hz * 1e9))
         self._answers: dict[type[Any], Callable[[Any, int], None]] = {
             wire.Started: self._deliveries.on_started,
             wire.Fired: self._deliveries.on_fired,
-            wire.Refused: self._deliveries.on_refused,
+            wire.Refused: self._on_refused,
             wire.Trip: self._on_trip,
             wire.Status: self._on_status,
         }
@@ -146,12 +148,15 @@ class Controller:
 
     def daq_messages(self, messages: list[wire.Message], now_ns: int) -> None:
         """What the DAQ said, in the order it said it, at the moment its bytes were read."""
-        readings = self.counter.accept([m for m in messages if type(m) is wire.Reading])
-        self.arrival(readings, [m for m in messages if type(m) is not wire.Reading], now_ns)
+        readings = [m for m in messages if type(m) is wire.Reading]
+        for at in range(0, len(readings), MOST_AT_ONCE):
+            self.arrival(self.counter.accept(readings[at : at + MOST_AT_ONCE]), [], now_ns)
+        self.arrival(self.counter.accept([]), [m for m in messages if type(m) is not wire.Reading], now_ns)
 
     def arrival(self, readings: Readings, others: list[wire.Message], now_ns: int) -> None:
         """The same, with the new readings as rows; `counter` has counted them."""
-        self._heard_ns[DAQ] = now_ns
+        if len(readings) or others:
+            self._heard_ns[DAQ] = now_ns
         if len(readings):
             self._on_readings(readings, now_ns)
         for message in others:
@@ -261,7 +266,6 @@ class Controller:
 
     def stimulator_messages(self, messages: list[wire.Message], now_ns: int) -> None:
         """What the stimulator said, in the order it said it."""
-        self._heard_ns[STIMULATOR] = now_ns
         for message in messages:
             answer = self._answers.get(type(message))
             if answer is not None:
@@ -272,6 +276,12 @@ class Controller:
     def _on_status(self, status: wire.Status, now_ns: int) -> None:
         if not self._arming.is_confirmed(status, now_ns):
             self._trip(wire.named(wire.Reason, status.reason), now_ns)
+
+    def _on_refused(self, refused: wire.Refused, now_ns: int) -> None:
+        """The board's own refusal; if it says that it is not armed, and nobody disarmed it, its trip was not heard."""
+        self._deliveries.on_refused(refused, now_ns)
+        if refused.reason == wire.Reason.NOT_ARMED and self.phase is Phase.RUNNING:
+            self._trip("it is not armed any more, and why was lost on the line", now_ns)
 
     def _on_trip(self, trip: wire.Trip, now_ns: int) -> None:
         self._trip(wire.named(wire.Reason, trip.reason), now_ns)
@@ -338,16 +348,20 @@ class Controller:
 
     def messages_of_both(self, messages: list[wire.Message], now_ns: int) -> None:
         """What one board in both roles said; its stimulator first, for what that says may be a trip."""
-        readings = self.counter.accept([m for m in messages if type(m) is wire.Reading])
-        self.arrival_of_both(readings, [m for m in messages if type(m) is not wire.Reading], now_ns)
+        if messages:
+            self._heard_ns[STIMULATOR] = now_ns
+        self.stimulator_messages([m for m in messages if type(m) in self._answers], now_ns)
+        self.daq_messages([m for m in messages if type(m) not in self._answers], now_ns)
 
     def arrival_of_both(self, readings: Readings, others: list[wire.Message], now_ns: int) -> None:
         """The same, with the new readings as rows."""
+        self._heard_ns[STIMULATOR] = now_ns
         self.stimulator_messages([m for m in others if type(m) in self._answers], now_ns)
         self.arrival(readings, [m for m in others if type(m) not in self._answers], now_ns)
 
     def _on_common(self, message: wire.Message, board: str, now_ns: int) -> None:
         if isinstance(message, wire.ClockReply):
+            self._heard_ns[board] = now_ns
             jumped_us = self._times.on_reply(message, now_ns)
             if jumped_us is not None:
                 self._log.event("note", now_ns, reason="clock_step", value=jumped_us, text=board)
@@ -381,8 +395,16 @@ class Controller:
         if now_ns >= self._next_health_ns:
             self._next_health_ns = now_ns + _HEALTH_NS
             self._note_health(now_ns)
+        self._look_for_silence(now_ns)
+
+    def _look_for_silence(self, now_ns: int) -> None:
+        """A board that says nothing any more is lost, though its adapter may still be there."""
         if self._last_reading_ns is None:
             self._last_reading_ns = now_ns
+        self._began_ns = self._began_ns or now_ns
+        if self._wired and now_ns - max(self._began_ns, self._heard_ns[STIMULATOR]) > _MUTE_NS:
+            mute_s = _MUTE_NS / 1e9
+            self.end("device_lost", f"no answer from the stimulator for {mute_s:g} s; check its cable and power")
         if now_ns - self._last_reading_ns > self._silent_ns:
             silent_s = self._silent_ns / 1e9
             self.end("device_lost", f"no reading from the DAQ for {silent_s:g} s; check its cable and power")

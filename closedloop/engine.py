@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -32,6 +33,7 @@ Control = Connection  # how the parent reaches the engine: a reason to stop, or 
 
 _HOUSEKEEPING_S = 0.1
 _SYNC_S = 1.0
+_SAFE_PATH = "PYTHONSAFEPATH"
 _TIDY_NS = 1_000_000_000
 _FAREWELL_S = 0.5  # after dark, for the boards' last words
 
@@ -231,6 +233,20 @@ def _heard(control: Connection) -> str:
         return DESERTED
 
 
+@contextlib.contextmanager
+def trusted_imports() -> Iterator[None]:
+    """A process started here looks for no module in the folder where the program was started: a stranger's may be it."""
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
+
+
 class EngineProcess:
     """A process of its own for `work(control, *args)`; its result or its error comes back over a pipe."""
 
@@ -238,7 +254,8 @@ class EngineProcess:
         context = multiprocessing.get_context("spawn")
         self._control, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(work, theirs, args), name="closedloop-engine")
-        self._process.start()
+        with trusted_imports():
+            self._process.start()
         theirs.close()
         self._answer: tuple[str, Any] | None = None
 

@@ -13,7 +13,7 @@ HEALTH = np.dtype(
         ("host_ns", "<i8"),  # when this row was written
         ("heartbeat_ns", "<i8"),  # when the last heartbeat was written to the stimulator; 0: none yet
         ("daq_heard_ns", "<i8"),  # when bytes last came from the DAQ; 0: none yet
-        ("stimulator_heard_ns", "<i8"),
+        ("stimulator_heard_ns", "<i8"),  # when the stimulator last answered; its echoes of light are not counted
         ("daq_residual_us", "<f8"),  # last clock answer against the fit; nan: unknown
         ("stimulator_residual_us", "<f8"),
         ("daq_round_trip_us", "<f8"),  # of the last clock question

@@ -132,6 +132,35 @@ def test_a_silent_daq_ends_dark_by_the_lease_and_trips_the_session() -> None:
     assert ran.notebook.kinds("trip") == ["lease_expired"]
 
 
+def test_a_stimulator_whose_answers_are_lost_is_a_lost_device_and_dark() -> None:
+    ran = session(train=Train(on=0.9)).run(12)
+    hear = ran.to_stimulator.hear
+    ran.to_stimulator.hear = lambda: hear()[:0]
+    ran.run(60)
+    assert ran.controller.ending is not None
+    assert ran.controller.ending.how == "device_lost"
+    assert "no answer from the stimulator" in ran.controller.ending.reason
+    assert ran.now_us < 18e6
+    assert ran.stimulator.light == 0
+    assert ran.stimulator.state is State.DISARMED
+
+
+def test_a_trip_that_was_lost_on_the_line_ends_the_session_at_the_first_train_refused() -> None:
+    ran = session().run(12)
+    hear = ran.to_stimulator.hear
+    ran.to_stimulator.hear = lambda: [m for m in hear() if not isinstance(m, wire.Trip | wire.Status)]
+    ran.to_stimulator.wear = lambda data: b"" if _holds(data, wire.Heartbeat) else data
+    ran.run(13)
+    ran.to_stimulator.wear = bytes
+    assert ran.controller.phase is Phase.RUNNING
+    ran.run(60)
+    assert ran.lit_s == []
+    assert ran.controller.ending is not None
+    assert ran.controller.ending.how == "tripped"
+    assert "not armed any more" in ran.controller.ending.reason
+    assert ran.notebook.kinds("refused") == ["not_armed"]
+
+
 def test_a_daq_that_never_speaks_is_a_lost_device() -> None:
     ran = session()
     ran.to_daq.board.mute = True

@@ -151,10 +151,11 @@ class Neutral:
         return shown
 
     def health(self, rows: Rows) -> Rows:
-        """A copy that does not say how many trains were commanded."""
+        """A copy that does not say how many trains were commanded, nor how long it took to command them."""
         shown = rows.copy()
-        if "outstanding" in (rows.dtype.names or ()):
-            shown["outstanding"] = 0
+        for name, unknown in (("outstanding", 0), ("turn_us", np.nan)):
+            if name in (rows.dtype.names or ()):
+                shown[name] = unknown
         shown.flags.writeable = False
         return shown
 

@@ -15,7 +15,7 @@ from closedloop import wire
 from closedloop.dose import DoseLimits
 from closedloop.errors import RecordingError
 
-_LARGEST = 2**53  # whole numbers beyond are no measure of anything here
+_LARGEST = 2**63 - 1  # what 64 bits hold; clocks of the system count nanoseconds
 _LONGEST = 10_000  # characters, or entries
 _MAPS = ("limits", "command")  # null is as good as missing: readers look into them
 
