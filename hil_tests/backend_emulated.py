@@ -14,7 +14,7 @@ from typing import Any
 
 from bench import Bench, CannotDo, Edge
 
-from closedloop.wire import Identity, ResetCause
+from closedloop.wire import Identity, ResetCause, StreamSettings
 
 VARIANTS = ("emulated-uno", "emulated-mega", "emulated-both")
 FIRMWARE = Path(__file__).parents[1] / "firmware"
@@ -28,6 +28,7 @@ _LEAP_S = 0.05  # in which the firmware, too, has lived through what it leapt ov
 _FULL_DUTY, _NOT_DRIVEN = 255, 256
 _WATCHDOG_FLAG = 8  # of MCUSR
 _PIN, _LEVEL = 1, 4  # kinds of the emulator's events
+_DAQ_STATE, _NEXT_SEQ_AT = "_ZL3daq", 62  # firmware/daq/daq.ino's daq_t, and where next_seq is in it
 
 
 def missing() -> str | None:
@@ -91,6 +92,7 @@ class EmulatedBench(Bench):
         self._edges: list[Edge] = []
         self._seen_events = 0
         self._duty = _NOT_DRIVEN
+        self._first_number = 0
         self._set_up()
 
     def _set_up(self) -> None:
@@ -170,6 +172,37 @@ class EmulatedBench(Bench):
         }
         garbage = 7 if cause is ResetCause.POWER_ON else 0
         self.stimulator_board.reset(flags[cause], garbage=garbage)
+
+    def reset_daq(self, cause: ResetCause = ResetCause.EXTERNAL) -> None:
+        from emulator.board import Cause
+
+        self.daq_board.reset(int(Cause.BROWN_OUT if cause is ResetCause.BROWN_OUT else Cause.EXTERNAL))
+
+    def leap_daq_clock(self, seconds: float) -> None:
+        """In steps of 65.5 ms, by the second highest byte."""
+        steps = round(seconds * 1e6 / (1 << 16))
+        high = self.daq_board.peek("clock_base", 2, 1)
+        if high + steps > 0xFF:
+            raise CannotDo("the clock's second byte would overflow")
+        self._leap(self.daq_board, 2, high + steps)
+
+    def number_readings_from(self, seq: int) -> None:
+        self._first_number = seq
+
+    def stream(self, rate_hz: float = 100.0) -> StreamSettings:
+        """The stream; before its first reading is taken, the firmware's own count is set, where a test wants so."""
+        settings = super().stream(rate_hz)
+        if self._first_number:
+            self.daq_board.poke(_DAQ_STATE, self._first_number, _NEXT_SEQ_AT, 4)
+        return settings
+
+    def spoil_readings(self, *, flat: bool) -> None:
+        """A voltage beyond the converter's range; or one without any noise, within it."""
+        for state in range(8):
+            self.daq_board.set_voltage("A0", state, 600.0 if flat else 5_500.0, 0.0)
+
+    def mend_readings(self) -> None:
+        self.photodetector(1.0)
 
     def hang_stimulator(self, *, interrupts: bool) -> None:
         self.stimulator_board.hang(interrupts=interrupts)

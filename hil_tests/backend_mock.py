@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from bench import Bench, Edge
 
+from closedloop.readings import COUNT_MAX, FLAG_SIGNAL_SATURATED
 from closedloop.simulation.daq_board import BOOT_TICKS, DaqBoard, Sample
 from closedloop.simulation.stimulator_board import StimulatorBoard
 from closedloop.wire import ResetCause, StreamSettings
@@ -25,6 +27,8 @@ class _Detector:
     def __init__(self) -> None:
         self.rate_mhz = 100_000
         self.volts = 1.0
+        self.spoilt: Callable[[Sample], Sample] | None = None
+        self.first_number = 0
         self._seq = 0
         self._dice = random.Random(1)
 
@@ -38,9 +42,22 @@ class _Detector:
     def take(self, _light: float, /) -> Sample:
         noise, more = (round(self._dice.gauss(0, _NOISE_COUNTS)) for _ in range(2))
         lit = _DARK_COUNTS + round(self.volts * 1e9 / _NANO_UNITS) + noise
-        sample = Sample(self._seq, lit, _DARK_COUNTS, _CONTROL_COUNTS + more, _DARK_COUNTS, inputs=0, flags=0)
+        number = (self._seq + self.first_number) % TICKS
+        sample = Sample(number, lit, _DARK_COUNTS, _CONTROL_COUNTS + more, _DARK_COUNTS, inputs=0, flags=0)
         self._seq += 1
-        return sample
+        return self.spoilt(sample) if self.spoilt else sample
+
+
+def _impossible(sample: Sample) -> Sample:
+    """A kind of nonsense for each of five readings in turn."""
+    counts = ((COUNT_MAX, 0), (-COUNT_MAX - 1, 0), (0, COUNT_MAX), (COUNT_MAX, -COUNT_MAX - 1), (0, 5_000))
+    lit, dark = counts[sample.seq % len(counts)]
+    flags = FLAG_SIGNAL_SATURATED if sample.seq % 2 else 0
+    return sample._replace(signal_lit=lit, signal_dark=dark, control_lit=lit, control_dark=dark, flags=flags)
+
+
+def _flat(sample: Sample) -> Sample:
+    return sample._replace(signal_lit=4_000, control_lit=_CONTROL_COUNTS)
 
 
 class MockBench(Bench):
@@ -71,10 +88,10 @@ class MockBench(Bench):
         return round(at_s * 1e6 * self._rates[1])
 
     def _write_daq(self, data: bytes) -> None:
-        self.daq_board.receive(data, self._daq_us(self.now_s))
+        self.daq_board.receive(data, self._daq_us(self.board_s))
 
     def _write_stimulator(self, data: bytes) -> None:
-        self.stimulator_board.receive(data, self._stimulator_us(self.now_s))
+        self.stimulator_board.receive(data, self._stimulator_us(self.board_s))
 
     def _on_trigger(self, daq_us: int) -> None:
         """The wire between the boards: their clocks meet in the bench's time."""
@@ -112,25 +129,40 @@ class MockBench(Bench):
 
     def set_interlock(self, closed: bool) -> None:
         self.note("interlock closed" if closed else "interlock open")
-        self.stimulator_board.set_interlock(closed, self._stimulator_us(self.now_s))
+        self.stimulator_board.set_interlock(closed, self._stimulator_us(self.board_s))
 
     def set_gate(self, is_open: bool) -> None:
         self.note("gate open" if is_open else "gate shut")
-        self.stimulator_board.set_gate(is_open, self._stimulator_us(self.now_s))
+        self.stimulator_board.set_gate(is_open, self._stimulator_us(self.board_s))
 
     def pull_trigger(self) -> None:
         self.note("trigger")
-        self.stimulator_board.trigger(self._stimulator_us(self.now_s))
+        self.stimulator_board.trigger(self._stimulator_us(self.board_s))
 
     def reset_stimulator(self, cause: ResetCause = ResetCause.EXTERNAL) -> None:
         self.note("reset")
-        self.stimulator_board.reset(cause, self._stimulator_us(self.now_s))
+        self.stimulator_board.reset(cause, self._stimulator_us(self.board_s))
+
+    def reset_daq(self, cause: ResetCause = ResetCause.EXTERNAL) -> None:
+        self.daq_board.reset(cause, self._daq_us(self.board_s))
+
+    def leap_daq_clock(self, seconds: float) -> None:
+        self.daq_board.serial._boot_ticks += round(seconds * 1e6)
+
+    def number_readings_from(self, seq: int) -> None:
+        self._detector.first_number = seq
+
+    def spoil_readings(self, *, flat: bool) -> None:
+        self._detector.spoilt = _flat if flat else _impossible
+
+    def mend_readings(self) -> None:
+        self._detector.spoilt = None
 
     def near_wrap(self, in_s: float) -> None:
         boot_ticks = TICKS - round(in_s * 1e6)
-        now = self._stimulator_us(self.now_s)
+        now = self._stimulator_us(self.board_s)
         self.stimulator_board = StimulatorBoard(now_us=now, boot_ticks=boot_ticks)
-        self.daq_board = self._new_daq(self._daq_us(self.now_s), boot_ticks)
+        self.daq_board = self._new_daq(self._daq_us(self.board_s), boot_ticks)
 
     def photodetector(self, volts: float) -> None:
         self._detector.volts = volts

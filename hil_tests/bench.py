@@ -56,6 +56,7 @@ class Bench(ABC):
         clock_error: how far the boards' clocks may differ from the bench's, as a part of 1.
         host_runs: False while the host is stopped: it neither reads nor writes, and bytes for it wait.
         heartbeats: whether an arriving reading makes the host send one.
+        boards_run: False while the boards' time stands still, as that of simulated boards that are held up.
         episodes: what was done to the board by hand, for the monitor.
     """
 
@@ -68,7 +69,8 @@ class Bench(ABC):
 
     def __init__(self) -> None:
         self.now_s = 0.0
-        self.host_runs = self.heartbeats = True
+        self.host_runs = self.heartbeats = self.boards_run = True
+        self._stood = [(0.0, 0.0)]  # from this time of the boards on they are so much behind the bench's
         self.episodes: list[Episode] = []
         self.daq = Line(self._write_daq, lambda: self.now_s)
         self.stimulator = Line(self._write_stimulator, lambda: self.now_s)
@@ -93,7 +95,7 @@ class Bench(ABC):
 
     @abstractmethod
     def light(self) -> list[Edge]:
-        """Every change of light since the bench was made, in order."""
+        """Every change of light since the bench was made, in order, in the boards' time."""
 
     def is_lit(self) -> bool:
         """Whether there is light now."""
@@ -115,6 +117,26 @@ class Bench(ABC):
     def reset_stimulator(self, cause: wire.ResetCause = wire.ResetCause.EXTERNAL) -> None:
         """Reset the stimulator board, as its button, its power or its watchdog would."""
         raise CannotDo("nobody is there to reset the board")
+
+    def reset_daq(self, cause: wire.ResetCause = wire.ResetCause.EXTERNAL) -> None:
+        """Reset the DAQ board."""
+        raise CannotDo("nobody is there to reset the board")
+
+    def leap_daq_clock(self, seconds: float) -> None:
+        """Make the DAQ's ticks leap ahead by about so much."""
+        raise CannotDo("a real clock does not leap")
+
+    def number_readings_from(self, seq: int) -> None:
+        """Give the next reading of a stream this number."""
+        raise CannotDo("a real board numbers its readings from 0")
+
+    def spoil_readings(self, *, flat: bool) -> None:
+        """Make readings a flat line, or counts that cannot be: both ends of their range, saturated, below dark."""
+        raise CannotDo("nothing drives the photodetector's input")
+
+    def mend_readings(self) -> None:
+        """As before they were spoilt."""
+        raise CannotDo("nothing drives the photodetector's input")
 
     def hang_stimulator(self, *, interrupts: bool) -> None:
         """Make the stimulator's main loop turn no more, its interrupts on or off, until something resets it."""
@@ -172,8 +194,21 @@ class Bench(ABC):
         self.run_until(lambda: line.last(kind, since), within_s)
         return line.all(kind, since)[0]
 
+    @property
+    def board_s(self) -> float:
+        """The boards' time, behind the bench's where it stood still."""
+        return self.now_s - self._stood[-1][1]
+
+    def _bench_s(self, board_s: float) -> float:
+        """The bench's time of a time of the boards."""
+        return board_s + next(behind_s for from_s, behind_s in reversed(self._stood) if from_s <= board_s)
+
     def _step(self, seconds: float) -> None:
-        self.now_s = self._advance(self.now_s + seconds)
+        if self.boards_run:
+            self.now_s = self._bench_s(self._advance(self.board_s + seconds))
+        else:
+            self._stood.append((self.board_s, self._stood[-1][1] + seconds))
+            self.now_s += seconds
         if self.host_runs:
             self._listen()
             self._pump()
@@ -229,9 +264,9 @@ class Bench(ABC):
         spans, rise_s = [], None
         for at_s, lit in self.light():
             if lit and rise_s is None:
-                rise_s = at_s
+                rise_s = self._bench_s(at_s)
             elif not lit and rise_s is not None:
-                spans.append(Span(rise_s, at_s))
+                spans.append(Span(rise_s, self._bench_s(at_s)))
                 rise_s = None
         return [*spans, Span(rise_s, self.now_s)] if rise_s is not None else spans
 

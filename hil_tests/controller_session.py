@@ -71,7 +71,9 @@ class ControllerSession:
         host_runs: False while the program is stopped.
     """
 
-    def __init__(self, bench: Bench, events_s: Sequence[float], on_s: float = ON_S) -> None:
+    def __init__(
+        self, bench: Bench, events_s: Sequence[float], on_s: float = ON_S, warm_up_s: float = WARM_UP_S
+    ) -> None:
         """Set limits and start the stream; times of events count from here."""
         self.bench = bench
         self.notebook = Notebook()
@@ -81,7 +83,7 @@ class ControllerSession:
         self._heard = {id(line): 0 for line in (bench.daq, bench.stimulator)}
         bench.heartbeats = False
         self._from_s = bench.now_s
-        self._plan = _plan(on_s)
+        self._plan = _plan(on_s, warm_up_s)
         bench.photodetector(REST_V)
         assert set_limits(bench, self._plan.limits).crc == crc32(wire.pack(self._plan.limits))
         prepared(bench, _prepare(self._plan))
@@ -93,14 +95,27 @@ class ControllerSession:
             real_time=True,
         )
         loop = Loop(self._plan, rate_hz=RATE_HZ, nano_units=settings.nano_units)
-        daq, stimulator = _Sender(bench.daq), _Sender(bench.stimulator)
-        self.controller = Controller(orders, loop, daq, stimulator, self.notebook, lambda: round(bench.now_s * 1e9))
+        self._loop = loop
+        daq, stimulator = self._sender(bench.daq), self._sender(bench.stimulator)
+        self.controller = Controller(orders, loop, daq, stimulator, self._recorder(settings), self.now_ns)
         self._skip_what_was_heard()
 
+    def now_ns(self) -> int:
+        """The host's monotonic clock."""
+        return round(self.bench.now_s * 1e9)
+
+    def _sender(self, line: Line) -> Any:
+        return _Sender(line)
+
+    def _recorder(self, _settings: wire.StreamSettings) -> Any:
+        return self.notebook
+
     def _skip_what_was_heard(self) -> None:
-        for line in (self.bench.daq, self.bench.stimulator):
-            before = [h for h in line.heard if isinstance(h.message, wire.Reading)]
-            self._heard[id(line)] = len(line.heard) - len(before)
+        """Of the DAQ all up to the settings of this stream, which are the session's to hear; of the stimulator all."""
+        daq, stimulator = self.bench.daq, self.bench.stimulator
+        self._heard[id(stimulator)] = len(stimulator.heard)
+        settings = [at for at, heard in enumerate(daq.heard) if isinstance(heard.message, wire.StreamSettings)]
+        self._heard[id(daq)] = settings[-1] + 1
 
     def run(self, until_s: float) -> ControllerSession:
         """Let virtual time pass until then, or until the session ends."""
@@ -113,9 +128,12 @@ class ControllerSession:
         self._live()
         self.bench.host_runs = self.host_runs
         self.bench.run(self.bench.step_s)
-        if not self.host_runs:
-            return
-        now_ns = round(self.bench.now_s * 1e9)
+        if self.host_runs:
+            self.look()
+
+    def look(self) -> None:
+        """What the engine does in one turn: the stimulator first, for what it says may be a trip."""
+        now_ns = self.now_ns()
         self.controller.stimulator_messages(self._news(self.bench.stimulator), now_ns)
         self.controller.daq_messages(self._news(self.bench.daq), now_ns)
         self.controller.housekeeping(now_ns)
@@ -148,8 +166,8 @@ def _prepare(plan: Plan) -> wire.Prepare:
     return wire.Prepare(c.on_us, c.period_us, c.pulses, c.level, c.ramp_off_us, by_trigger=0)
 
 
-def _plan(on_s: float) -> Plan:
-    """A short loop: dF/F over 10 s, threshold 6 over 5 s, warm-up 8 s."""
+def _plan(on_s: float, warm_up_s: float) -> Plan:
+    """A short loop: dF/F over 10 s, threshold 6 over 5 s."""
     return Plan(
         features=(Dff(baseline=10.0),),
         detector=Threshold(threshold=6.0, release=3.0, window=5.0),
@@ -158,6 +176,6 @@ def _plan(on_s: float) -> Plan:
         train=Train(on=on_s),
         level=65_535,
         limits=limits.effective(lease_s=LEASE_S),
-        warm_up_s=WARM_UP_S,
+        warm_up_s=warm_up_s,
         recovery_s=0.5,
     )

@@ -81,6 +81,9 @@ class Line:
         heard: all messages that came in whole.
         cut: the cable is out, in both directions.
         deaf: what the board says is lost; what the host says arrives.
+        snip_to_host: the cable comes out when so many more bytes have come from the board, be it in mid-frame.
+        snip_to_board: the same, of bytes to it.
+        tap: told, before any wear, what the board put on the line and when; it hears frames as a host would.
         damaged: frames from the board with a bad check.
     """
 
@@ -90,6 +93,9 @@ class Line:
         self.cut = self.deaf = False
         self.to_board: Wear | None = None
         self.to_host: Wear | None = None
+        self.snip_to_host: int | None = None
+        self.snip_to_board: int | None = None
+        self.tap: Callable[[float, bytes], None] | None = None
         self._write = write
         self._now_s = now_s
         self._decoder = framing.Decoder()
@@ -107,19 +113,31 @@ class Line:
 
     def write(self, raw: bytes) -> None:
         """Write bytes as they are."""
-        if not self.cut:
-            self._write(self.to_board.carry(raw) if self.to_board else raw)
+        if self.cut:
+            return
+        if self.snip_to_board is not None:
+            raw, self.snip_to_board = self._snip(raw, self.snip_to_board)
+        self._write(self.to_board.carry(raw) if self.to_board else raw)
 
     def take(self, data: bytes, at_s: float) -> None:
         """Bytes that came from the board."""
+        if self.tap and data:
+            self.tap(at_s, data)
         if self.cut or self.deaf:
             return
+        if self.snip_to_host is not None:
+            data, self.snip_to_host = self._snip(data, self.snip_to_host)
         if self.to_host:
             data = self.to_host.carry(data)
         for payload in self._decoder.feed(data):
             message = wire.unpack(payload)
             if message is not None:
                 self.heard.append(Heard(at_s, message))
+
+    def _snip(self, data: bytes, left: int) -> tuple[bytes, int | None]:
+        """What still gets through, and how many more bytes will; with the last of them the cable is out."""
+        self.cut = len(data) >= left
+        return data[:left], None if self.cut else left - len(data)
 
     def all(self, kind: type[M], since: int = 0) -> list[M]:
         """All messages of one kind among those heard from this index on."""

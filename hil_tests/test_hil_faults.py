@@ -6,6 +6,7 @@ import random
 
 import pytest
 from commands import LEASE_S, LIMITS, arm, armed, fire, lit_by, set_limits
+from fault_table import Report
 
 from closedloop import framing, wire
 from closedloop.wire import (
@@ -18,6 +19,8 @@ from closedloop.wire import (
     Statistics,
     StatisticsQuery,
 )
+
+KILLED = "`broken off`; `closedloop recover` says what was saved"
 
 
 def frame(message):
@@ -89,7 +92,7 @@ def test_a_host_that_stood_still_for_two_seconds_fires_nothing_late(bench):
 
 
 @pytest.mark.backends("mock", "emulated-uno")
-def test_killed_at_a_hundred_random_moments_of_pulses_it_is_dark_within_the_lease(make_bench):
+def test_killed_at_a_hundred_random_moments_of_pulses_it_is_dark_within_the_lease(make_bench, faults):
     """The host dies without a word: no heartbeat, no Dark. A fresh one arms again."""
     dice = random.Random(11)
     for life in range(5):
@@ -108,8 +111,10 @@ def test_killed_at_a_hundred_random_moments_of_pulses_it_is_dark_within_the_leas
             bench.stop_host()
             bench.run(0.13)
             assert not bench.is_lit(), (life, kill)
-            assert bench.spans()[-1].fall_s - killed_s <= 0.1 + bench.command_s
+            dark_s = bench.spans()[-1].fall_s - killed_s
+            assert dark_s <= 0.1 + bench.command_s
             assert len(bench.spans()) == kill
+            faults(Report("host_killed", bench.name, 1, KILLED, dark_ms=1e3 * dark_s))
 
 
 @pytest.mark.parametrize("seed", range(2))

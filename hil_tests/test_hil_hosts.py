@@ -6,6 +6,7 @@ import random
 
 import pytest
 from commands import LIMITS, armed, fire
+from fault_table import Report
 
 from closedloop import framing, wire
 from closedloop.wire import (
@@ -60,7 +61,7 @@ def test_answers_that_never_arrive_do_not_prolong_or_repeat_light(bench):
     assert len(bench.spans()) == 1
 
 
-def test_two_hosts_on_one_port_give_no_light_beyond_the_limits(bench):
+def test_two_hosts_on_one_port_give_no_light_beyond_the_limits(bench, faults):
     """Their frames mix: whole, and cut into each other. Either's Dark is obeyed."""
     armed(bench)
     dice = random.Random(3)
@@ -81,6 +82,8 @@ def test_two_hosts_on_one_port_give_no_light_beyond_the_limits(bench):
     bench.stimulator.say(Dark())
     bench.run(0.05)
     assert bench.stimulator.last(Status).state == State.DISARMED
+    said = "nothing by the board, which obeys both within its limits; the lock of the port keeps the second host out"
+    faults(Report("two_hosts", bench.name, 60, said))
 
 
 def test_a_second_host_cannot_loosen_limits_in_mid_session(bench):

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from backend_emulated import FIRMWARE, elves
 from commands import EARLY_S
+from fault_table import Report
 from host_process import LEASE_MS, PULSE_US
 
 KILLS, EACH_RIG = 100, 25  # a rig's board allows 60 trains and 15 s of light a minute
@@ -115,7 +116,7 @@ def pulses(events):
             yield (row["ns"] - rise_ns) / 1e6, (row["ns"] - received_ns) / 1e6
 
 
-def test_a_host_killed_in_mid_pulse_leaves_darkness_within_the_lease(backend, tmp_path):
+def test_a_host_killed_in_mid_pulse_leaves_darkness_within_the_lease(backend, tmp_path, faults):
     dice = random.Random(7)
     found = []
     for first in range(0, KILLS, EACH_RIG):
@@ -135,3 +136,5 @@ def test_a_host_killed_in_mid_pulse_leaves_darkness_within_the_lease(backend, tm
     assert len(cut) > 0.9 * KILLS
     assert all(LEASE_MS - EARLY_S * 1e3 <= silence_ms <= LEASE_MS for silence_ms in cut)
     assert all(width_ms <= PULSE_US / 1e3 + 1e-3 for width_ms, _ in found)
+    said = "`broken off`; `closedloop recover` says what was saved"
+    faults(Report("host_killed", f"{backend} in real time", KILLS, said, dark_ms=max(cut)))

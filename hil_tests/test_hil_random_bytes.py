@@ -10,6 +10,7 @@ import random
 
 import pytest
 from commands import armed, fire
+from fault_table import Report
 
 from closedloop.wire import Fired, Heartbeat, Statistics, StatisticsQuery
 
@@ -30,7 +31,7 @@ def noise(dice, count):
 
 
 @pytest.mark.backends("mock", "emulated-uno", "board")
-def test_random_bytes_never_light_an_armed_board(bench, request):
+def test_random_bytes_never_light_an_armed_board(bench, request, faults):
     armed(bench, rate_hz=100)
     bench.step_s = 5e-3
     bench.command_s = 0.05  # a command waits behind 20 ms of noise on the line
@@ -50,3 +51,4 @@ def test_random_bytes_never_light_an_armed_board(bench, request):
     bench.run(0.2)
     assert len(bench.spans()) == 1, "the board was not armed, so its darkness proved nothing"
     assert bench.stimulator.last(Fired).train == 1
+    faults(Report("random_bytes", bench.name, count_of(request), "damaged frames are counted, and in the summary"))
