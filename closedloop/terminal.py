@@ -170,7 +170,16 @@ def outcome(summary: dict[str, Any]) -> list[str]:
     }
     rows |= _session(summary)
     title = f"{summary['protocol']} ({summary['condition']}): {summary['ended']}: {summary['reason']}"
-    return [title, *(f"  {name:<18}{said}" for name, said in rows.items() if said)]
+    return [title, *(f"  {name:<18}{said}" for name, said in rows.items() if said), *_audit(summary)]
+
+
+def _audit(summary: dict[str, Any]) -> list[str]:
+    """What was out of bounds, a line each; a replay has no audit, for it has no time of its own."""
+    audit = summary.get("audit")
+    if audit is None:
+        return []
+    warnings = [f"  {'warning':<18}{said}" for said in audit["warnings"]]
+    return warnings or [f"  {'audit':<18}nothing out of bounds"]
 
 
 def _session(summary: dict[str, Any]) -> dict[str, str]:

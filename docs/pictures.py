@@ -340,6 +340,9 @@ def by_hand(studio: Studio) -> None:
         station.page.tabs.setCurrentIndex(0)
         studio.until_whole(station)
         studio.take(window, "stopped")
+        station.page.tabs.setCurrentIndex(1)
+        studio.live(SETTLE_S)
+        studio.take(window, "audit")
 
 
 def _preview(studio: Studio, window: Window, station: Station) -> None:
@@ -556,7 +559,7 @@ SCENES = (
     Scene(before, ("first_start", "idle", "mistakes")),
     Scene(
         by_hand,
-        ("warm_up", "ready", "confirm", "armed", "light_on", "numbers", "preview", "keys", "stopped"),
+        ("warm_up", "ready", "confirm", "armed", "light_on", "numbers", "preview", "keys", "stopped", "audit"),
     ),
     Scene(ended_badly, ("tripped", "device_lost", "not_recording")),
     Scene(vetoed, ("vetoed", "tiles")),

@@ -17,6 +17,7 @@ from PyQt6.QtWidgets import QApplication, QPushButton, QWidget
 
 from closedloop.dashboard import style
 from closedloop.dashboard.readout import amounts, charts, shapes
+from closedloop.dashboard.readout.audit import AuditSheet
 from closedloop.dashboard.readout.averages import Averages
 from closedloop.dashboard.readout.gauges import Gauges
 from closedloop.dashboard.readout.latency import Latency, decades
@@ -27,6 +28,7 @@ from closedloop.dashboard.theme import DARK, LIGHT
 from closedloop.health import HEALTH
 from closedloop.recording import RecordingWriter, create, row_dtype
 from closedloop.steps import STEP, VALID, WARM
+from closedloop.watching.auditing import Findings
 from closedloop.watching.averages import Average
 from closedloop.watching.dose import Gauge
 from closedloop.watching.rates import Occupancy
@@ -47,6 +49,9 @@ HEADER = {
     "rig": {"daq": {"port": "/dev/ttyACM0"}, "stimulator": {"port": "/dev/ttyACM1"}},
     "decisions": ["fire", "blue_moon"],
     "limits": {
+        "on_us": 500_000,
+        "off_us": 100_000,
+        "level": 65_535,
         "short_window_ms": 60_000,
         "short_on_ms": 15_000,
         "long_window_ms": 600_000,
@@ -152,8 +157,19 @@ def taken_in(folder):
     return watch
 
 
-def figures(tallies):
-    return {figure.name: figure.words for group in groups(tallies) for figure in group.figures}
+def figures(tallies, findings=None):
+    shown = groups(tallies, findings or Findings(HEADER))
+    return {figure.name: figure.words for group in shown for figure in group.figures}
+
+
+def clocks(watch):
+    shown = [group for group in groups(watch.tallies, watch.findings) if group.title.startswith("CLOCK OF")]
+    return {group.title: {figure.name: figure.words for figure in group.figures} for group in shown}
+
+
+def marked(findings):
+    shown = groups(Tallies(HEADER), findings)
+    return {(figure.name, figure.words): figure.tone for group in shown for figure in group.figures if figure.tone}
 
 
 # The strip
@@ -322,19 +338,74 @@ def test_a_finished_recording_is_shown_as_it_ended(qtbot, tmp_path):
 
 
 def test_decisions_refusals_and_boards_are_whatever_the_recording_has(tmp_path):
-    found = figures(taken_in(recorded(tmp_path).folder).tallies)
+    watch = taken_in(recorded(tmp_path).folder)
+    found = figures(watch.tallies)
     assert (found["detections"], found["fire"], found["fire, given"], found["blue moon"]) == ("3", "2", "1", "1")
     assert (found["commanded"], found["delivered"], found["duty short"]) == ("1", "1", "1")
-    assert (found["received"], found["missing"], found["daq"]) == ("3\u2009000", "12", "12 µs")
+    assert (found["received"], found["missing"]) == ("3\u2009000", "12")
+    assert clocks(watch)["CLOCK OF THE DAQ"]["residual"] == "12 µs"
+    assert clocks(watch)["CLOCK OF THE STIMULATOR"]["residual"] == "–"
     assert (found["time lit"], found["energy"]) == ("0.20 s", "1 mJ")
 
 
 def test_missing_readings_are_marked_and_none_are_not():
     tallies = Tallies(HEADER)
-    assert not any(figure.tone for group in groups(tallies) for figure in group.figures)
+    findings = Findings(HEADER)
+    assert not any(figure.tone for group in groups(tallies, findings) for figure in group.figures)
     tallies.damaged = 2
-    marked = [figure for group in groups(tallies) for figure in group.figures if figure.tone]
-    assert [(figure.name, figure.words) for figure in marked] == [("damaged", "2")]
+    toned = [figure for group in groups(tallies, findings) for figure in group.figures if figure.tone]
+    assert [(figure.name, figure.words) for figure in toned] == [("damaged", "2")]
+
+
+def test_what_is_out_of_its_bound_while_it_runs_is_marked_by_how_bad_it_is():
+    findings = Findings(HEADER)
+    health = np.zeros(1, HEALTH)
+    health["ticks"], health["age_us"], health["turn_us"] = 2_000_000, 12_000.0, 300_000.0
+    health["daq_residual_us"], health["daq_uncertainty_us"], health["daq_drift_ppm"] = -1500.0, 80.0, -900.0
+    health["stimulator_uncertainty_us"], health["clock_steps"] = 4000.0, 1
+    findings.add_health(health)
+    assert marked(findings) == {
+        ("reading age", "12 ms"): "warn",
+        ("longest turn", "300 ms"): "danger",
+        ("clock jumps", "1"): "warn",
+        ("residual", "-1.50 ms"): "warn",
+        ("drift", "-900.0 ppm"): "warn",
+        ("uncertainty", "4 ms"): "warn",
+    }
+
+
+def test_health_without_the_new_fields_is_unknown_and_not_nothing():
+    findings = Findings(HEADER)
+    names = ("ticks", "host_ns", "heartbeat_ns", "daq_residual_us", "damaged", "repeated", "phase")
+    findings.add_health(np.zeros(1, np.dtype([(name, HEALTH[name]) for name in names])))
+    found = figures(Tallies(HEADER), findings)
+    assert (found["reading age"], found["longest turn"], found["drift"]) == ("–", "–", "–")
+    assert not marked(findings)
+
+
+# The audit
+
+
+def test_the_audit_is_there_once_the_session_is_over_and_says_what_was_lost(qtbot, tmp_path):
+    watch = taken_in(recorded(tmp_path).folder)
+    sheet = shown(qtbot, AuditSheet(), 430, 400)
+    sheet.show_watch(watch)
+    first, *rest = sheet.said.splitlines()
+    assert first == f"SELF-AUDIT: {len(watch.audit.warnings)} warnings"
+    assert rest[0].startswith("readings missing: 12 readings")
+    assert any(line.startswith("damaged frames: 0") for line in rest)
+    assert AuditSheet().said == ""
+
+
+def test_the_whole_audit_has_room_however_narrow_the_sheet(qtbot, tmp_path):
+    watch = taken_in(recorded(tmp_path).folder)
+    highs = []
+    for width in (600, 320):
+        sheet = shown(qtbot, AuditSheet(), width, 400)
+        sheet.show_watch(watch)
+        QApplication.processEvents()
+        highs.append(sheet.sizeHint().height())
+    assert highs[1] > highs[0] > 300
 
 
 def test_energy_without_a_calibration_is_unknown_and_not_nothing():
@@ -343,9 +414,9 @@ def test_energy_without_a_calibration_is_unknown_and_not_nothing():
 
 def test_figures_grow_with_what_is_discovered(qtbot):
     numbers = shown(qtbot, Numbers(), 430, 300)
-    numbers.show_tallies(Tallies(HEADER))
+    numbers.show_tallies(Tallies(HEADER), Findings(HEADER))
     before = numbers.sizeHint().height()
-    numbers.show_tallies(Tallies({**HEADER, "decisions": [f"arm {n}" for n in range(20)]}))
+    numbers.show_tallies(Tallies({**HEADER, "decisions": [f"arm {n}" for n in range(20)]}), Findings(HEADER))
     assert numbers.sizeHint().height() > before + 100
     said = [child.accessibleName() for child in numbers.findChildren(QWidget)]
     assert any("arm 19: 0" in words for words in said)

@@ -2,6 +2,8 @@
 
 Of a blinded session it says what is the same in every arm: what was planned. What was delivered is null, and is told
 once the study was unblinded.
+
+`audit` is what the session measured of itself, and what was outside its bounds; see `docs/audit.md`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from closedloop.analysis import occupancy
+from closedloop.analysis.audit import audit
 from closedloop.analysis.counting import count_steps, lit_s, missing, percentiles
 from closedloop.deliveries import ON_BOARD
 from closedloop.health import HEALTH
@@ -58,6 +61,7 @@ def summarise(recording: Recording) -> dict[str, Any]:
         "ended": outcome["ended"],
         "reason": outcome["reason"],
         **parts(rows, events, header, ledger),
+        "audit": audit(recording).told(),
     }
 
 

@@ -29,13 +29,14 @@ from closedloop.dashboard.inputs.preview import Preview
 from closedloop.dashboard.panel import Panel
 from closedloop.dashboard.plots.events_list import EventsList
 from closedloop.dashboard.plots.plots import Plots
+from closedloop.dashboard.readout.audit import AuditSheet
 from closedloop.dashboard.readout.averages import Averages
 from closedloop.dashboard.readout.gauges import Gauges
 from closedloop.dashboard.readout.inputs import Inputs
 from closedloop.dashboard.readout.latency import Latency
 from closedloop.dashboard.readout.numbers import Numbers
 from closedloop.dashboard.readout.strip import StateStrip
-from closedloop.dashboard.style import words_font
+from closedloop.dashboard.style import plain_tip, words_font
 from closedloop.dashboard.theme import DARK, Theme
 from closedloop.watching.status import State
 from closedloop.watching.watch import Watch
@@ -88,6 +89,8 @@ class SessionPage(QWidget):
         self.preview = Preview(theme)
         self.averages = Averages(theme)
         self.latency = Latency(theme)
+        self.audit = AuditSheet(theme)
+        self.audit.hide()
         self.events = EventsList(theme)
         self.new_button = QPushButton("New session (F5)")
         self.new_button.setMinimumHeight(44)
@@ -102,11 +105,13 @@ class SessionPage(QWidget):
             self.preview,
             self.averages,
             self.latency,
+            self.audit,
             self.events,
         )
         self._next = 0
         self._is_tall = False
         self._is_compact = False
+        self._warned = False
         self._lay_out()
         self._keys = self._make_keys()
         self.tabs.currentChanged.connect(self._mind_keys)
@@ -151,7 +156,7 @@ class SessionPage(QWidget):
         """Which rig this is; too long a name is cut, and its tip says all."""
         metrics = self.name.fontMetrics()
         self.name.setText(metrics.elidedText(name, Qt.TextElideMode.ElideRight, _TILE_NAME_PX))
-        self.name.setToolTip(name)
+        self.name.setToolTip(plain_tip(name))
 
     def set_compact(self, compact: bool) -> None:
         """As a tile: strip and plots alone; the red button beside the plots, for the strip needs all the width."""
@@ -182,19 +187,28 @@ class SessionPage(QWidget):
             if tall:
                 self._run.insertWidget(2, self.numbers)
             else:
-                self._numbers.insertWidget(0, self.numbers, 1)
-            self.tabs.setTabText(1, "Loop" if tall else "Numbers")
+                self._numbers.insertWidget(1, self.numbers, 1)
+            self._name_numbers()
 
     def _show_strip(self, watch: Watch) -> None:
         self.strip.show_watch(watch)
         is_over = watch.status.state in _OVER
         self.inputs.setVisible(bool(watch.marks.input_names))
         self.latency.setVisible(not watch.dose.blinded)  # it would tell which trains were commanded
+        self.audit.setVisible(watch.audit is not None)
+        self._warned = watch.audit is not None and bool(watch.audit.warnings)
+        self._name_numbers()
         self.new_button.setVisible(is_over)
         self.red.set_quiet(is_over)
         in_force = self.controls.in_force
         if math.isfinite(in_force.threshold + in_force.release):
             self.preview.set_in_force(*in_force)
+
+    def _name_numbers(self) -> None:
+        """Its tab is marked where the audit of the session has warnings."""
+        name = ("Loop" if self._is_tall else "Numbers") + (" \u25b2" if self._warned else "")
+        if self.tabs.tabText(1) != name:
+            self.tabs.setTabText(1, name)
 
     def _next_panel(self) -> Panel | None:
         """The next panel that is on screen; each has its turn."""
@@ -244,7 +258,7 @@ class SessionPage(QWidget):
         self.tabs = QTabWidget()
         self.tabs.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         run, self._run = _scrolled(self.controls, self.inputs, self.gauges, fills=False)
-        numbers, self._numbers = _scrolled(self.numbers, self.latency)
+        numbers, self._numbers = _scrolled(self.audit, self.numbers, self.latency)
         self.tabs.addTab(run, "Run")
         self.tabs.addTab(numbers, "Numbers")
         self.tabs.addTab(_scrolled(self.averages)[0], "Averages")

@@ -43,6 +43,16 @@ _KINDS: dict[str, tuple[type, ...]] = {  # of what may be missing from a header,
     "computer": (dict,),
 }
 _LATER = ("ahead", "block", "kelvin")  # columns that older recordings lack
+_HEALTH_FIRST = (  # of health: what the oldest have, and what watching cannot do without
+    "ticks",
+    "host_ns",
+    "heartbeat_ns",
+    "stimulator_heard_ns",
+    "damaged",
+    "repeated",
+    "phase",
+    "armed",
+)
 _TRUTH = "truth"  # what the simulated rig puts into the folder before the session begins
 
 
@@ -117,6 +127,11 @@ class Follower:
     def shown(self) -> tuple[str, ...]:
         """Columns that the session's parts show of themselves; known as soon as the header is."""
         return shown_in(self._dtype)
+
+    @property
+    def cut(self) -> tuple[int, int]:
+        """Rows and bytes of events that should be there and cannot be read."""
+        return (0, 0) if self._recording is None else (self._recording.table.cut, self._tail.cut)
 
     def turn(self, most_rows: int = 20_000) -> Fresh:
         """What is new, as far as it fits in one turn; empty where nothing is or can be read."""
@@ -270,7 +285,7 @@ class Follower:
 
     def _measured(self, recording: Recording) -> int:
         rows = self._rows_there * Layout.of(recording.table.dtype).stride
-        health = (self._health_read + len(self._health)) * Layout.of(HEALTH).stride
+        health = (self._health_read + len(self._health)) * Layout.of(self._health.dtype).stride
         events = 0 if recording.blinded else self._tail.read_bytes  # light has lines in it
         return PAGE_BYTES + rows + events + health
 
@@ -296,7 +311,7 @@ def _advised(why: str) -> str:
 
 
 def _rows_of_health(rows: Rows, folder: Path) -> Rows:
-    if lacking := _lacking(rows.dtype, HEALTH):
+    if lacking := ", ".join(name for name in _HEALTH_FIRST if name not in (rows.dtype.names or ())):
         raise RecordingError(f"{folder / files.HEALTH_TABLE}: its rows lack {lacking}; the links are not shown")
     return rows
 

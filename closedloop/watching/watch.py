@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from closedloop.watching.auditing import Audit, Closed, Findings, judge
 from closedloop.watching.averages import PeriEvents
 from closedloop.watching.course import Course
 from closedloop.watching.dose import Dose
@@ -33,6 +34,8 @@ class Watch:
         peri: averages around decisions.
         rates: event rate, and the digital inputs.
         course: which block is on, pauses and gates.
+        findings: what the session's audit is made of.
+        audit: of a session that is over; None before.
         status: how the session stands, as of the last turn.
         version: grows when anything of this has changed.
     """
@@ -40,6 +43,7 @@ class Watch:
     def __init__(self, folder: Path) -> None:
         self.follower = Follower(folder)
         self.version = 0
+        self.audit: Audit | None = None
         self._begun = False
         self._ended = False
         self._begin({})
@@ -83,7 +87,7 @@ class Watch:
             changed = True
             if len(fresh.rows):
                 self.traces.add(fresh.rows)
-            for part in (self.marks, self.tallies, self.dose, self.rates, self.course, self._standing):
+            for part in self._followers():
                 part.add(fresh)
         self.peri.add(fresh)
         changed = self.peri.turn() or changed
@@ -92,9 +96,23 @@ class Watch:
             self._ended = changed = True
             self.tallies.end(summary)
             self.marks.end()
+            self._audit(summary)
         elif self.follower.stage is Stage.BROKEN_OFF and changed:
             self.marks.end()
+            self._audit(None)
         return changed
+
+    def _followers(self) -> tuple[Any, ...]:
+        """The parts that take in all that is recorded."""
+        return self.marks, self.tallies, self.dose, self.rates, self.course, self._standing, self.findings
+
+    def _audit(self, summary: dict[str, Any] | None) -> None:
+        """The session is over, and all of it has been read."""
+        if self.loaded < 1.0:
+            return
+        self.findings.close()
+        self.findings.end(summary or {})
+        self.audit = judge(self.findings, Closed(summary, False, *self.follower.cut))
 
     def _begin(self, header: dict[str, Any]) -> None:
         self.traces = Traces(header, self.follower.rows, in_order(self.follower.shown))
@@ -104,6 +122,8 @@ class Watch:
         self.peri = PeriEvents(header, self.follower.rows)
         self.rates = Rates(header)
         self.course = Course(header)
+        self.findings = Findings(header)
+        self.audit = None
         self._standing = Standing(self.follower.folder, header)
 
     def _look(self, now_ns: int) -> Look:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from PyQt6.QtCore import QRectF
 from PyQt6.QtGui import QPainter
@@ -11,10 +10,12 @@ from PyQt6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from closedloop.dashboard.panel import Panel, alone
 from closedloop.dashboard.readout import amounts
+from closedloop.dashboard.readout.figures import Figure, Group, loop_groups
 from closedloop.dashboard.readout.lettering import RIGHT, write
 from closedloop.dashboard.readout.painted import Painted
 from closedloop.dashboard.style import digits_font, words_font
 from closedloop.dashboard.theme import DARK, Theme
+from closedloop.watching.auditing import Findings
 from closedloop.watching.tallies import Tallies
 from closedloop.watching.watch import Watch
 
@@ -23,22 +24,7 @@ _LEAST_PX = 300
 _APART_PX = 20  # between the two columns
 
 
-class Figure(NamedTuple):
-    """One number: what it is, and how much in words. `tone` (warn, danger) where it should be looked at."""
-
-    name: str
-    words: str
-    tone: str = ""
-
-
-class Group(NamedTuple):
-    """Figures under one heading."""
-
-    title: str
-    figures: tuple[Figure, ...]
-
-
-def groups(tallies: Tallies) -> tuple[Group, ...]:
+def groups(tallies: Tallies, findings: Findings) -> tuple[Group, ...]:
     """All figures of a session, grouped, whatever decisions, refusals and boards it has."""
     trains = tallies.trains
     decided = list(_decided(tallies))
@@ -50,7 +36,7 @@ def groups(tallies: Tallies) -> tuple[Group, ...]:
         Group("REFUSED", tuple(refused) or (Figure("by any reason", "none"),)),
         *_measured(tallies),
         Group("READINGS", tuple(_readings(tallies))),
-        Group("CLOCK, LAST RESIDUAL", tuple(_residuals(tallies))),
+        *loop_groups(findings),
     )
 
 
@@ -83,13 +69,6 @@ def _readings(tallies: Tallies) -> Iterator[Figure]:
         yield Figure(name, amounts.whole(count), "warn" if count else "")
 
 
-def _residuals(tallies: Tallies) -> Iterator[Figure]:
-    for board, residual_us in tallies.residual_us.items():
-        yield Figure(board, amounts.micros(residual_us))
-    if not tallies.residual_us:
-        yield Figure("boards", "not told")
-
-
 def _plain(name: str) -> str:
     return name.replace("_", " ")
 
@@ -104,7 +83,7 @@ class _Sheet(Painted):
             return
         self.value = value
         self.set_high(round(max(_high(column) for column in _columns(value))) + 4)
-        self.setAccessibleName("\n".join(f"{f.name}: {f.words}" for group in value for f in group.figures))
+        self.setAccessibleName("\n".join(_words(group) for group in value))
         self.update()
 
     def paint(self, painter: QPainter) -> None:
@@ -131,6 +110,10 @@ class _Sheet(Painted):
         write(painter, line.adjusted(0, 0, -taken, 0), mark + figure.name, name, self.colour(figure.tone or "text"))
 
 
+def _words(group: Group) -> str:
+    return "\n".join((group.title, *(f"{figure.name}: {figure.words}" for figure in group.figures)))
+
+
 def _high(column: list[Group]) -> float:
     return sum((len(group.figures) + 1.3) * _ROW_PX for group in column)
 
@@ -143,7 +126,7 @@ def _columns(value: tuple[Group, ...]) -> tuple[list[Group], list[Group]]:
 
 
 class Numbers(Panel):
-    """Detections, trains by decision, refused by reason, readings missing, clock residual, energy."""
+    """Detections, trains by decision, refused by reason, readings missing, energy; how loop and clocks are now."""
 
     def __init__(self, theme: Theme = DARK, parent: QWidget | None = None) -> None:
         super().__init__(theme, parent)
@@ -155,11 +138,11 @@ class Numbers(Panel):
 
     def show_watch(self, watch: Watch) -> None:
         """Draw what a watch has counted."""
-        self.show_tallies(watch.tallies)
+        self.show_tallies(watch.tallies, watch.findings)
 
-    def show_tallies(self, tallies: Tallies) -> None:
+    def show_tallies(self, tallies: Tallies, findings: Findings) -> None:
         """Draw these figures."""
-        self._sheet.show_groups(groups(tallies))
+        self._sheet.show_groups(groups(tallies, findings))
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""

@@ -6,6 +6,7 @@ from PyQt6.QtCore import QRectF, QSize
 from PyQt6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QSizePolicy, QWidget
 
+from closedloop.dashboard.style import plain_tip
 from closedloop.dashboard.theme import Theme
 
 
@@ -49,7 +50,7 @@ class Painted(QWidget):
 
     def say(self, words: str) -> None:
         """What is painted, in words: for the tooltip, and for those who are read to. Paints it anew."""
-        self.setToolTip(words)
+        self.setToolTip(plain_tip(words))
         self.setAccessibleName(words)
         self.update()
 
