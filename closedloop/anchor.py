@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from closedloop import plain_file
 from closedloop.errors import ConfigError, RecordingError
 from closedloop.model import FROM_FILE, Fraction, Hertz, Milliwatts, Model, Rate, Seconds
 
@@ -189,8 +190,8 @@ def read(path: Path) -> Anchor:
         ConfigError: there is none, or it was changed after it was made.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        data = json.loads(plain_file.read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else "not JSON"
         raise ConfigError(f"{path}: cannot be read as an anchor ({why}); make one with closedloop anchor") from error
     if not isinstance(data, dict) or data.get("format") != "closedloop-anchor" or not data.get("sha256"):

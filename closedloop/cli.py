@@ -18,11 +18,15 @@ from closedloop.commands import (
     add_set,
     anchor,
     configured,
+    doctor,
     duration_s,
     randomise,
+    recover,
     rehearse,
     replay,
+    rigs,
     say,
+    share,
     show,
     study,
     study_run,
@@ -75,8 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_watch(commands)
     _add_check(commands)
     replay.add(commands)
+    recover.add(commands)
     _add_export(commands)
     _add_devices(commands)
+    doctor.add(commands)
     _add_flash(commands)
     _add_selftest(commands)
     anchor.add(commands)
@@ -85,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     randomise.add(commands)
     unblind.add(commands)
     tune.add(commands)
+    share.add(commands)
+    rigs.add(commands)
     return parser
 
 

@@ -6,12 +6,12 @@ Orders are few, and none of them makes light by itself: the loop, its limits and
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, fields
 
 LONGEST_LINE = 4096
 DESERTED = "the program that started the engine is gone"  # a session's reason to stop that no person gave
 _LONGEST_TEXT = 1000
+_LARGEST = 1e300  # beyond it whole numbers do not fit a float, and no score lies there
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def order_of(message: dict[str, object]) -> Order:
 def _plain(name: str, value: object) -> str | float:
     if name in ("text", "reason"):
         if isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT:
-            return value
+            return value.encode(errors="replace").decode()  # half a surrogate pair goes into no file
         raise ValueError(f"{name}: must be a text of 1 to {_LONGEST_TEXT} characters")
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST:
         return float(value)
-    raise ValueError(f"{name}: must be a number (got {value!r})")
+    raise ValueError(f"{name}: must be a number (got {str(value)[:40]!r})")

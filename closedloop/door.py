@@ -45,7 +45,11 @@ class Door:
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._path = folder / FILE
-        _write_for_owner(self._path, {"port": self._listener.getsockname()[1], "token": self._token})
+        try:
+            _write_for_owner(self._path, {"port": self._listener.getsockname()[1], "token": self._token})
+        except OSError:
+            self._shut()
+            raise
 
     def serve(self) -> None:
         """Hear orders until `close` is called; a client's nonsense ends that client alone."""
@@ -113,7 +117,7 @@ class Door:
                 return "this is not the session's token: read it from the session folder"
             self._known.add(client)
             order = order_of(message)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             return f"not understood: {error}"
         self._obey(order)
         return ""
@@ -128,6 +132,9 @@ class Door:
         self._path.unlink(missing_ok=True)
         for client in list(self._clients):
             self._show_out(client)
+        self._shut()
+
+    def _shut(self) -> None:
         self._selector.close()
         for own in (self._listener, self._wake, self._woken):
             own.close()

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,12 +28,13 @@ from closedloop.door import Door
 from closedloop.errors import ClosedLoopError, DeviceError
 from closedloop.link import Link
 from closedloop.port import Waiter
+from closedloop.spawning import trusted_imports
 
 Control = Connection  # how the parent reaches the engine: a reason to stop, or its own end
 
 _HOUSEKEEPING_S = 0.1
 _SYNC_S = 1.0
-_SAFE_PATH = "PYTHONSAFEPATH"
+_SWITCH_S = 50e-6  # how long another thread may keep the interpreter from the reader; 5 ms is usual
 _TIDY_NS = 1_000_000_000
 _FAREWELL_S = 0.5  # after dark, for the boards' last words
 
@@ -196,6 +197,7 @@ def conduct(
     Raises:
         Exception: whatever the acquisition thread died of, or why the recording can't be kept.
     """
+    sys.setswitchinterval(_SWITCH_S)
     door = Door(folder, acquisition.obey)
     chores = (_syncing(sync), Chore("door", door.serve, door.close, "orders can't be heard"))
     for thread in (acquisition, *chores):
@@ -233,20 +235,6 @@ def _heard(control: Connection) -> str:
         return DESERTED
 
 
-@contextlib.contextmanager
-def trusted_imports() -> Iterator[None]:
-    """A process started here looks for no module in the folder where the program was started: a stranger's may be it."""
-    before = os.environ.get(_SAFE_PATH)
-    os.environ[_SAFE_PATH] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_SAFE_PATH]
-        else:
-            os.environ[_SAFE_PATH] = before
-
-
 class EngineProcess:
     """A process of its own for `work(control, *args)`; its result or its error comes back over a pipe."""
 
@@ -266,12 +254,15 @@ class EngineProcess:
 
     def wait(self, timeout_s: float) -> bool:
         """Whether it has ended, or said how it ended, within so long."""
+        self._hear(timeout_s)
+        return self._answer is not None or not self._process.is_alive()
+
+    def _hear(self, timeout_s: float) -> None:
         try:
             if self._answer is None and self._control.poll(timeout_s):
                 self._answer = self._control.recv()
         except (EOFError, OSError):
             self._process.join()
-        return self._answer is not None or not self._process.is_alive()
 
     def result(self) -> Any:
         """What `work` returned, once it has ended.
@@ -281,6 +272,7 @@ class EngineProcess:
             DeviceError: the process was killed.
         """
         self._process.join()
+        self._hear(0)  # what it said last, between the last look and its end
         if self._answer is None:
             raise _unheard(self._process.exitcode or 0)
         kind, value = self._answer

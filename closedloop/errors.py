@@ -21,6 +21,19 @@ class ClosedLoopError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        """Its lines, as a terminal may be given them: what came from a file or a board is shown, never obeyed."""
+        return "\n".join(showable(line) for line in super().__str__().split("\n"))
+
+
+def showable(line: str) -> str:
+    """A line with every character that a terminal would obey, or cannot print, written as its escape."""
+    return line if line.isprintable() else "".join(_escaped(one) for one in line)
+
+
+def _escaped(one: str) -> str:
+    return one if one.isprintable() or one == "\t" else one.encode("unicode_escape").decode("ascii")
+
 
 class ConfigError(ClosedLoopError):
     """What the user wrote is wrong; `problems` holds one line for each mistake, all of them."""

@@ -138,26 +138,30 @@ class Link:
         )
 
     def request(
-        self, question: wire.Message, *kinds: type[M], within_s: float = ANSWER_WITHIN_S
+        self,
+        question: wire.Message,
+        *kinds: type[M],
+        within_s: float = ANSWER_WITHIN_S,
+        again_s: float = _ASK_EVERY_S,
     ) -> tuple[M, list[wire.Message]]:
-        """Ask, again and again, until one of these kinds comes; it, and what came behind it in the same read.
+        """Ask, every `again_s`, until one of these kinds comes; it, and what came behind it in the same read.
 
         Raises:
             DeviceError: it did not come.
         """
-        answer, behind = self._answer(question, kinds, within_s)
+        answer, behind = self._answer(question, kinds, within_s, again_s)
         if answer is not None:
             return answer, behind
         wanted = kinds[0].__name__
         raise DeviceError(f"{self.port.name}: the board answers, but sends no {wanted}; reset it and try again")
 
     def _answer(
-        self, question: wire.Message, kinds: tuple[type[M], ...], within_s: float
+        self, question: wire.Message, kinds: tuple[type[M], ...], within_s: float, again_s: float = _ASK_EVERY_S
     ) -> tuple[M | None, list[wire.Message]]:
         deadline = time.monotonic() + within_s
         while (now := time.monotonic()) < deadline:
             self.send(question)
-            answer, behind = self._first(kinds, min(deadline, now + _ASK_EVERY_S))
+            answer, behind = self._first(kinds, min(deadline, now + again_s))
             if answer is not None:
                 return answer, behind
         return None, []

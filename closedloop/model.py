@@ -38,6 +38,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from closedloop import kernel_cache
 
 FROM_FILE = {"from_file": True}  # validation context: numbers need their unit
+_LARGEST = 1e300  # of a number in a file: larger whole numbers fit no float
 _PORT_SCHEMES = ("socket://", "rfc2217://")  # a board behind a network
 BLINDED = "blinded"  # the kind that stands in a blinded recording in place of the arm's policy
 PARTS_OF = "x-parts-of"  # in a model's own JSON schema: a part of this package
@@ -137,7 +138,7 @@ class Quantity:
                 return self.parse(value)
             except ValueError as problem:
                 raise PydanticCustomError("quantity", "{said}", {"said": str(problem)}) from problem
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _LARGEST:
             raise PydanticCustomError(
                 "quantity",
                 "is no {what}; write for example '{example}'",

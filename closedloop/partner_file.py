@@ -23,10 +23,12 @@ from zlib import crc32
 
 from pydantic import TypeAdapter, ValidationError, ValidationInfo
 
+from closedloop import plain_file
 from closedloop.errors import ConfigError
 from closedloop.model import Seconds
 from closedloop.partner import Partner
 from closedloop.yaml_file import load
+from closedloop.yaml_tree import shown
 
 _SECONDS: TypeAdapter[float] = TypeAdapter(Seconds)
 _LIT = {"fire", "on_board"}  # decisions of policies that give light; a blinded session names none of them
@@ -44,6 +46,9 @@ def as_partner(value: Any, info: ValidationInfo) -> Any:
         return read(path)
     except ConfigError as error:
         raise ValueError(str(error)) from error
+    except OSError as error:  # a name that no file can have
+        said = f"cannot be read ({error.strerror}); give a session folder, or a file of trains"
+        raise ValueError(f"{shown(value)}: {said}") from error
 
 
 def _refuse_blinded(folder: Path) -> None:
@@ -108,7 +113,7 @@ def _number(text: str | None, name: str, where: str) -> float:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return plain_file.read_bytes(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a session folder, or a file") from error
 
@@ -137,10 +142,11 @@ def _of_session(folder: Path) -> Partner:
     events = list(_events(data, folder / "events.jsonl"))
     try:
         placed = _placed(header, events, folder)
-    except (KeyError, TypeError, AttributeError, ValidationError) as error:
+        told = not header.get("blinded") and "decisions" in header
+        lit = bool(_LIT & set(header.get("decisions") or ()))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ConfigError(f"{folder}: its header.json is damaged; restore it from a copy") from error
-    told = not header.get("blinded") and "decisions" in header
-    if told and not any(placed.times_us) and not _LIT & {*header["decisions"]}:
+    if told and not any(placed.times_us) and not lit:
         raise ConfigError(f"{folder}: gave no light, and none of its policies can; give a session that had light")
     return _partner(
         folder,
@@ -164,7 +170,7 @@ def _header(folder: Path) -> dict[str, Any]:
     """
     try:
         header = json.loads(_bytes(folder / "header.json"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{folder}: its header.json is damaged; restore it from a copy") from error
     if not isinstance(header, dict) or header.get("format") != "closedloop session":
         raise ConfigError(f"{folder}: is no session of closedloop; give a session folder, or a file of trains")
@@ -181,8 +187,29 @@ def _events(data: bytes, path: Path) -> Iterable[_Event]:
         text, _, check = line.rpartition(b',"check":"')
         if check != b'%08x"}' % crc32(text):
             raise ConfigError(f"{path}:{number}: is damaged; restore it from a copy, or give another session")
-        fields = json.loads(text + b"}")
-        yield _Event(*(fields.get(name) for name in _Event._fields))
+        try:
+            fields = json.loads(text + b"}")
+            yield _checked(_Event(*(fields.get(name) for name in _Event._fields)))
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            said = "is no event of closedloop's; restore it from a copy, or give another session"
+            raise ConfigError(f"{path}:{number}: {said}") from error
+
+
+def _checked(event: _Event) -> _Event:
+    """The same event, if its fields are what the program writes.
+
+    Raises:
+        TypeError: one is something else.
+    """
+    if not (_is_whole(event.ticks) and isinstance(event.kind, str) and (event.train is None or _is_whole(event.train))):
+        raise TypeError("ticks, kind or train")
+    if not isinstance(event.reason, str | None):
+        raise TypeError("reason")
+    return event if event.value is None else event._replace(value=float(event.value))
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int) and abs(number) < 1 << 63
 
 
 class _Placed(NamedTuple):

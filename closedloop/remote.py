@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from pathlib import Path
 
+from closedloop import plain_file
 from closedloop.control import Order, line_of
 from closedloop.door import FILE
 
 _CONNECT_S = 0.2  # to this very computer
+_MOST_BYTES = 65_536  # of the way in, and of an answer
+_TOKEN = re.compile(r"[0-9a-f]{64}")
+_LEAST_PORT = 1024  # what is below is a system's service, and no session's door
 
 
 class Remote:
@@ -32,10 +37,9 @@ class Remote:
         if self._socket is not None:
             return True
         try:
-            way = json.loads((self._folder / FILE).read_text())
-            self._token = str(way["token"])
-            self._socket = socket.create_connection(("127.0.0.1", int(way["port"])), timeout=_CONNECT_S)
-        except (OSError, OverflowError, ValueError, KeyError, TypeError):
+            port, self._token = _way_in(self._folder)
+            self._socket = socket.create_connection(("127.0.0.1", port), timeout=_CONNECT_S)
+        except (OSError, OverflowError, ValueError, KeyError, TypeError, RecursionError):
             return False  # it has not begun, has ended, or the file is still being written
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -83,8 +87,24 @@ class Remote:
             self.close()
             return
         *lines, self._heard = (self._heard + data).split(b"\n")
+        if len(self._heard) > _MOST_BYTES:
+            lines.append(b"")
         try:
             self._problems += [str(problem) for line in lines if (problem := json.loads(line)["problem"])]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             self._problems.append("what answers is not this session: it was killed, and its port is another program's")
             self.close()
+
+
+def _way_in(folder: Path) -> tuple[int, str]:
+    """Port and token, as a door writes them. A folder may be a stranger's: nothing else is ever sent anywhere.
+
+    Raises:
+        ValueError, KeyError, TypeError, RecursionError: it is no way in.
+        OSError: there is none.
+    """
+    way = json.loads(plain_file.read_bytes(folder / FILE, _MOST_BYTES))
+    port, token = way["port"], way["token"]
+    if not isinstance(port, int) or not _LEAST_PORT <= port <= 65_535 or not _TOKEN.fullmatch(token):
+        raise ValueError("no port of a session, or no token of one")
+    return port, token

@@ -22,8 +22,8 @@ _UNSEEN = ("offscreen", "minimal")  # Qt's platforms without a screen
 
 
 def command(*arguments: object) -> list[str]:
-    """The command line of a dashboard."""
-    return [sys.executable, "-m", _MODULE, *(str(argument) for argument in arguments)]
+    """The command line of a dashboard; it looks for modules in no folder that it happens to start in (-P)."""
+    return [sys.executable, "-P", "-m", _MODULE, *(str(argument) for argument in arguments)]
 
 
 def show(*arguments: object) -> int:

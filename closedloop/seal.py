@@ -48,7 +48,7 @@ def unseal(text: str, source: str = "sealed text") -> dict[str, Any]:
     try:
         plain = _unpacked(parts[2])
         value = json.loads(plain)
-    except (binascii.Error, zlib.error, ValueError) as error:
+    except (binascii.Error, zlib.error, ValueError, RecursionError) as error:
         raise RecordingError(f"{source}: damaged: it cannot be opened; restore it from a copy") from error
     if hashlib.sha256(plain).hexdigest() != parts[1] or not isinstance(value, dict):
         raise RecordingError(f"{source}: was changed after it was sealed; restore it from a copy")

@@ -7,17 +7,23 @@ error. Anchors and tags have no use here and are refused.
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from closedloop import plain_file
 from closedloop.errors import ConfigError
 
 _INT = re.compile(r"[+-]?\d+")
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _NOTHING = ("", "~", "null", "Null", "NULL")
+_MOST_BYTES = 2_000_000  # of a file; a partner of 8192 trains has a tenth of that
+_MOST_VALUES = 100_000  # of a file, and their names; reading takes seconds then
 _DEEPEST = 40  # levels of a file; the deepest real one has five
+_UNSHOWABLE = ("Cc", "Cs", "Zl", "Zp")  # of Unicode's categories
+_TURNING = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}  # of the direction of writing
 _LONGEST = 60  # characters of a value that a message repeats
 
 Place = tuple[str | int, ...]
@@ -42,7 +48,15 @@ class Tree:
             return self._map(node, at)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*at, i)) for i, item in enumerate(node.value)]
-        return _scalar(node)
+        return self._scalar(node)
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        """A number, text, or None; what is quoted is text, whatever it looks like."""
+        text = str(node.value)
+        if strange := unshowable(text):
+            said = f"{strange!a} cannot be shown, and has no place in a configuration; take it out"
+            self.problem(node.start_mark.line + 1, f"YAML: a control character ({said})")
+        return text if getattr(node, "style", None) is not None else plain(text)
 
     def _map(self, node: yaml.MappingNode, at: Place) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -51,7 +65,7 @@ class Tree:
             if not isinstance(key_node, yaml.ScalarNode):
                 self.problem(line, "YAML: a list or map where a name belongs; write 'name: value' lines")
                 continue
-            key = str(key_node.value)
+            key = str(self._scalar(key_node)) if unshowable(str(key_node.value)) else str(key_node.value)
             if key in values:
                 first = self.lines[(*at, key)]
                 self.problem(line, f"YAML: duplicate key '{shown(key)}' (first on line {first}); keep one")
@@ -67,9 +81,16 @@ class Tree:
         return self.lines.get(at, 1)
 
 
-def _scalar(node: Any) -> Any:
-    """A number, text, or None; what is quoted is text, whatever it looks like."""
-    return str(node.value) if node.style is not None else plain(str(node.value))
+def unshowable(text: str) -> str:
+    """The first character of a text that a terminal or a file name would obey instead of showing it; '' if none.
+
+    Escape and other controls, halves of surrogate pairs, and what turns the direction of writing around.
+    """
+    return next((one for one in text if _is_unshowable(one)), "")
+
+
+def _is_unshowable(one: str) -> bool:
+    return one not in "\n\t" and (unicodedata.category(one) in _UNSHOWABLE or one in _TURNING)
 
 
 def plain(text: str) -> Any:
@@ -107,7 +128,7 @@ def read(path: Path) -> tuple[Tree, dict[str, Any]]:
         ConfigError: it cannot be read, is no YAML, or no map.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = plain_file.read_text(path, _MOST_BYTES)
         tree = _checked(text, str(path))
         node = yaml.compose(text, yaml.SafeLoader)
     except UnicodeDecodeError as error:
@@ -129,15 +150,17 @@ def _checked(text: str, name: str) -> Tree:
     """An empty tree, once nothing is in the text that has no place in a configuration.
 
     Raises:
-        ConfigError: anchors, aliases, tags, or levels without end.
+        ConfigError: anchors, aliases, tags, too many values, or levels without end.
         yaml.YAMLError: it is no YAML.
     """
     tree, depth = Tree(name), 0
-    for event in yaml.parse(text, yaml.SafeLoader):
+    for count, event in enumerate(yaml.parse(text, yaml.SafeLoader)):
         line = getattr(event.start_mark, "line", 0) + 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) or _tagged(event):
             tree.problem(line, "YAML: anchors, aliases and tags are not used here; write the value out")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if count > _MOST_VALUES:
+            raise ConfigError(f"{name}:{line}: YAML: more than {_MOST_VALUES:,} values; is this a configuration?")
         if depth > _DEEPEST:
             raise ConfigError(f"{name}:{line}: YAML: more than {_DEEPEST} levels; check brackets and indentation")
     if tree.problems:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closedloop.framing import MAX_FRAME, MAX_PAYLOAD, Decoder, decode, encode
+from closedloop.framing import MAX_FRAME, MAX_PAYLOAD, Decoder, _unstuff, decode, encode
 
 HOSTILE = Path(__file__).parents[1] / "benchmarks" / "hostile_bytes.py"
 
@@ -105,9 +106,45 @@ def test_a_payload_that_no_board_could_hold_is_refused(size: int) -> None:
         encode(bytes(size))
 
 
-def test_thousands_of_damaged_frames_forge_nothing() -> None:
-    result = runpy.run_path(str(HOSTILE))["run"](frames=10_000, seed=7)
-    assert result["forged"] == 0
-    assert result["misread"] == 0
-    assert result["rejected"] > 5_000
-    assert result["accepted"] > 10_000
+class WithoutCheck(Decoder):
+    """Believes every frame whose COBS adds up."""
+
+    def _close(self, frame: bytes) -> bytes | None:
+        checked = _unstuff(frame) if 6 <= len(frame) <= MAX_FRAME else None
+        return checked[:-4] if checked else super()._close(frame)
+
+
+class Forgetful(Decoder):
+    """Loses what a read left unfinished, now and then."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        self._rest = b"" if len(data) == 7 else self._rest
+        return super().feed(data)
+
+
+class Uncounted(Decoder):
+    """Counts no damage."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        payloads = super().feed(data)
+        self.damaged = 0
+        return payloads
+
+
+@pytest.fixture(scope="module")
+def hostile() -> Any:
+    return runpy.run_path(str(HOSTILE))["run"]
+
+
+def test_millions_of_spoiled_bytes_forge_nothing_and_lose_nothing(hostile: Any) -> None:
+    result = hostile(3_000_000, 7)
+    assert (result["forged"], result["lost"], result["misread"], result["miscounted"]) == (0, 0, 0, 0)
+    assert result["damaged"] > 20_000
+    assert result["accepted"] > 50_000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "noticed"), [(WithoutCheck, "forged"), (Forgetful, "lost"), (Uncounted, "miscounted")]
+)
+def test_a_decoder_that_is_wrong_is_noticed(hostile: Any, wrong: type[Decoder], noticed: str) -> None:
+    assert hostile(1_000_000, 8, wrong())[noticed] > 0

@@ -48,6 +48,36 @@ def test_the_fuzzers_break_neither_codec_nor_stimulator(tmp_path: Path) -> None:
     assert said.count("nothing broken") == 2
 
 
+def test_a_flood_of_spoiled_bytes_forges_and_loses_nothing(tmp_path: Path) -> None:
+    said = make("flood", tmp_path, "cc", FLOOD_BYTES="10000000")
+    assert "0 forged (0.0000 by chance), 0 forged messages, 0 lost, 0 miscounted" in said
+    assert int(re.findall(r"(\d+) damaged", said)[0]) > 50_000
+
+
+@pytest.mark.skipif(not (shutil.which("cc") and shutil.which("make")), reason="no C compiler here")
+@pytest.mark.parametrize(
+    ("right", "wrong", "noticed"),
+    [
+        ("framing->crc == SOUND", "(framing->crc ^ SOUND) < 0xFFFFFFF0UL", "forged"),
+        ("framing->crc == SOUND", "(uint8_t)framing->crc == (uint8_t)SOUND", "forged"),
+        ("framing->length >= SHORTEST", "framing->length > SHORTEST", "lost"),
+        ("    framing->skipping = 0;", "", "lost"),
+        ("if (framing->length >= LONGEST)", "if (0)", "AddressSanitizer|runtime error"),
+    ],
+)
+def test_the_flood_notices_a_codec_that_is_wrong(tmp_path: Path, right: str, wrong: str, noticed: str) -> None:
+    core = shutil.copytree(PROOFS.parent / "core", tmp_path / "core")
+    code = (core / "framing.c").read_text()
+    assert right in code
+    (core / "framing.c").write_text(code.replace(right, wrong))
+    settings = [f"BUILD={tmp_path / 'build'}", f"CORE={core}", "FLOOD_BYTES=3000000"]
+    command = ["make", "-s", "-C", str(PROOFS), "flood", *settings]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    counted = rf"[1-9]\d* {noticed}" if noticed in ("forged", "lost") else noticed
+    assert re.search(counted, done.stdout + done.stderr), done.stdout + done.stderr
+
+
 def test_the_sums_of_the_proof_are_proved_and_its_contracts_are_understood(tmp_path: Path) -> None:
     said = make("prove-short", tmp_path, "frama-c", "z3", "cvc4", "python3")
     assert re.search(r"sums: (\d+)/\1 goals proved", said)

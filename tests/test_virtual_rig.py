@@ -414,12 +414,12 @@ def test_a_heartbeat_found_on_waking_after_the_lease_counts_and_one_that_is_not_
     port.write(encode(wire.pack(wire.Heartbeat(1))))
     assert select.select([rig.stimulator_cable.port], [], [], PATIENCE_S)[0]
 
-    rig._listen(ends_us + 5_000)
+    rig._listen(ends_us + 5_000, [rig.stimulator_cable.port])
     rig._let_time_pass(ends_us + 5_000)
     assert rig.stimulator.state is wire.State.ARMED
     assert rig.stimulator.lease_until_us == ends_us - 1 + LIMITS.lease_ms * 1000
 
-    rig._listen(ends_us * 2)
+    rig._listen(ends_us * 2, [])
     rig._let_time_pass(ends_us * 2)
     assert rig.stimulator.state is wire.State.TRIPPED
     port.close()
@@ -439,12 +439,6 @@ def test_fast_time_waits_for_the_host_at_the_pace_of_the_wall() -> None:
     assert pace.advance(1_000_000, None) == 20_000
     assert pace.advance(2_000_000, 30_000) == 30_000 + 500
     assert pace.advance(3_000_000, 30_000) == 31_500
-
-
-def test_device_time_stands_still_while_the_simulator_is_held_up() -> None:
-    pace = Pace(1.0, wall_ns=0)
-    pace.skip(50_000_000)
-    assert pace.advance(51_000_000, None) == 1_000
 
 
 @given(st.floats(0.5, 100), st.integers(0, 10**9), st.integers(0, 10**6), st.none() | st.integers(0, 2 * 10**6))

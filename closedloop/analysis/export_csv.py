@@ -30,6 +30,7 @@ from closedloop.watching.pulses import Pulses
 SAMPLE_COLUMNS = ("time_s", "device_ticks", "signal", "control", "feature", "score", "threshold", "lit", "valid")
 EVENT_COLUMNS = ("time_s", "kind", "train", "reason", "value")
 DOSE_COLUMNS = ("time_s", "train", "planned_s", "delivered_s", "on_s", "energy_mj", "kelvin")
+FILES = ("samples.csv", "events.csv", "dose.csv", "totals.json")
 _BATCH = 10_000
 
 
@@ -43,7 +44,7 @@ def export_session(recording: Recording, out: Path, advance: Callable[[int], Non
     rows, events = recording.rows(), recording.events()
     header = recording.header
     first = next((int(e.value or 0) for e in events if e.reason == "first_reading"), 0)
-    with writable(out):
+    with writable(out, FILES):
         samples = out / "samples.csv"
         lit = _planned_lit(rows, events, header) if recording.blinded else rows["flags"] & FLAG_LIGHT != 0
         _write_samples(
@@ -62,7 +63,7 @@ def export_replay(replayed: Replayed, out: Path, advance: Callable[[int], None] 
     """
     stream = replayed.stream
     names = stream.input_names
-    with writable(out):
+    with writable(out, FILES):
         samples, unknown = (
             out / "samples.csv",
             np.full(len(stream.readings), ""),

@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from closedloop.errors import ConfigError
+from closedloop.errors import ConfigError, showable
 
 if TYPE_CHECKING:
     from closedloop.protocol import Protocol
@@ -91,7 +91,7 @@ def duration_s(text: str | None) -> float | None:
 
 def say(line: str) -> None:
     """A line for the person who waits, on standard error."""
-    print(line, file=sys.stderr)
+    print(_shown(line), file=sys.stderr)
 
 
 def show(result: dict[str, Any], lines: Sequence[str], *, as_json: bool) -> None:
@@ -100,7 +100,12 @@ def show(result: dict[str, Any], lines: Sequence[str], *, as_json: bool) -> None
         print(json.dumps(result))
         return
     for line in lines:
-        print(_fitted(line))
+        print(_fitted(_shown(line)))
+
+
+def _shown(lines: str) -> str:
+    """Names and texts in it may come from a stranger's file: a terminal shows them, and obeys nothing."""
+    return "\n".join(showable(line) for line in lines.split("\n"))
 
 
 def _fitted(line: str) -> str:

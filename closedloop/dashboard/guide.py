@@ -42,6 +42,7 @@ class Guide(QFrame):
         super().__init__(parent)
         self.setObjectName("guide")
         self._words = QLabel(_IDLE)
+        self._words.setTextFormat(Qt.TextFormat.PlainText)
         self._words.setWordWrap(True)
         self._words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.try_button = QPushButton("&Try the simulated rig")

@@ -121,7 +121,7 @@ def launch(arguments: Sequence[str], logs: Path) -> Launched:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
     try:
         process = subprocess.Popen(  # noqa: S603 - an argument list, without a shell
-            [sys.executable, "-m", "closedloop.cli", *arguments],
+            [sys.executable, "-P", "-m", "closedloop.cli", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=number,
             stderr=number,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
+from closedloop.dashboard.style import plain_tip
 from closedloop.dashboard.theme import DARK, Theme
 
 _KEPT = 50
@@ -31,6 +32,7 @@ class ProblemBar(QFrame):
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._count = QLabel()
+        self._count.setTextFormat(Qt.TextFormat.PlainText)
         self.dismiss_button = QPushButton("Put away (F8)")
         self.dismiss_button.setMinimumHeight(44)
         self.dismiss_button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -72,7 +74,7 @@ class ProblemBar(QFrame):
 
     def _follow(self) -> None:
         self._text.setText(f"⚠  {self.newest}")
-        self._text.setToolTip(self.newest)
+        self._text.setToolTip(plain_tip(self.newest))
         self._count.setText(f"{len(self.problems)} problems" if len(self.problems) > 1 else "")
         self.setVisible(bool(self.problems))
         self.changed.emit()

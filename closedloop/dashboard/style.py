@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from html import escape
 
 from PyQt6.QtGui import QColor, QFont, QPalette
 from PyQt6.QtWidgets import QApplication, QStyleFactory, QWidget
@@ -75,6 +76,11 @@ def digits_font(theme: Theme, px: int | None = None, *, bold: bool = False) -> Q
     font.setPixelSize(px or theme.number_px)
     font.setBold(bold)
     return font
+
+
+def plain_tip(words: str) -> str:
+    """A tooltip that shows these words as they are: in those with tags Qt would see HTML, and open what it names."""
+    return f"<span style='white-space: pre-wrap'>{escape(words)}</span>" if "<" in words or "&" in words else words
 
 
 def mixed(colour: str, ground: str, part: float) -> QColor:

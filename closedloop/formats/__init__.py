@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from closedloop import plain_file
 from closedloop.errors import RecordingError
 from closedloop.formats import neurophotometrics_csv, plain_csv, ppd, pyphotometry_csv
 from closedloop.readings import Stream
@@ -47,7 +48,7 @@ def read(path: Path) -> Stream:
 
 def _head(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with plain_file.opened(path) as file:
             head = file.read(HEAD_BYTES)
     except OSError as error:
         raise RecordingError(f"{path}: cannot be opened: {error.strerror}; check the path") from error

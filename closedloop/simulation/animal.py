@@ -78,7 +78,8 @@ class VirtualAnimal:
         seed: of everything random.
 
     Attributes:
-        labels: what has truly happened so far, in the order in which it was over; only ever appended to.
+        labels: what has truly happened so far, in the order in which it was over; only ever appended to. Who has
+            written them down and asks for no mark may clear it.
     """
 
     def __init__(self, animal: Animal, rate_hz: float, seed: int) -> None:

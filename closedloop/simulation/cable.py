@@ -5,7 +5,7 @@ from __future__ import annotations
 from closedloop.simulation.faults import Faults, Line
 from closedloop.simulation.ports import BoardPort
 
-_QUEUE_BYTES = 16_384  # waiting for the host to read; about 400 readings
+_QUEUE_BYTES = 65_536  # waiting for the host to read, as in a serial driver; about 1600 readings
 _READING_BYTES = 40
 
 
@@ -34,7 +34,7 @@ class Cable:
 
     def write(self, data: bytes) -> None:
         """Send, and keep what is not taken."""
-        if self.port is None:
+        if self.port is None or not (data or self._queue):
             return
         self._queue += self._to_host.carry(data)
         if self._queue:

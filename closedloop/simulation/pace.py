@@ -33,10 +33,6 @@ class Pace:
         self._device_ns += quick_ns + max(0, passed_ns - round(quick_ns / self._speed))
         return self.now_us
 
-    def skip(self, lost_ns: int) -> None:
-        """The simulator itself was held up so long: device time stood still."""
-        self._wall_ns += lost_ns
-
     def wall_ns_of(self, due_us: int, fast_until_us: int | None) -> int:
         """The wall time at which device time will be `due_us`; not before the last `advance`."""
         ahead_ns = max(0, due_us * 1000 - self._device_ns)

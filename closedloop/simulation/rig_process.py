@@ -1,7 +1,12 @@
 """The process behind a simulated rig: one thread, one loop, both boards. It must never wait for the host.
 
 One turn: wait until a board has something to do or the host says something, take what came, let device time pass, send.
-Device time stands still while this process itself is held up, so that a busy computer does not trip a watchdog.
+
+A board's clock never stands still, and neither does the simulated one, also while a busy computer holds this process
+up: what fell due meanwhile happens at its own microsecond, and is sent as soon as the process runs again. To the host
+that is a line that was slow for a moment: readings come late and several at once, none is lost, and the boards' clocks
+keep their relation to the host's. The lease alone does not run meanwhile. Nobody could hear the host, who had nothing
+to answer either, and a computer that is slow to simulate is no host that has died. `held_up` in the truth says when.
 """
 
 from __future__ import annotations
@@ -10,7 +15,7 @@ import gc
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,7 +28,7 @@ from closedloop.simulation.arena import VirtualArena
 from closedloop.simulation.cable import Cable
 from closedloop.simulation.daq_board import DaqBoard, Live, Playback
 from closedloop.simulation.pace import Drift, Pace
-from closedloop.simulation.ports import open_port
+from closedloop.simulation.ports import BoardPort, open_port
 from closedloop.simulation.stimulator_board import StimulatorBoard
 from closedloop.simulation.truth import Truth
 from closedloop.simulation.witness import Witness
@@ -49,12 +54,34 @@ class Order:
     inputs: tuple[str, ...] = ()
 
 
-class Rig:
-    """Two boards, two cables, one device time (the DAQ's; the stimulator's drifts against it)."""
+class Wall:
+    """The wall's time, and waiting in it."""
 
-    def __init__(self, order: Order, truth: Truth) -> None:
+    def now_ns(self) -> int:
+        """Of the host's monotonic clock."""
+        return time.monotonic_ns()
+
+    def wait(self, ports: Sequence[BoardPort], full: Sequence[BoardPort], timeout_s: float) -> Sequence[BoardPort]:
+        """Those of the ports that have bytes: at once if any has, or one of the full ones takes more, or in the end."""
+        if not ports:
+            time.sleep(timeout_s)  # select on nothing is an error on Windows
+            return ()
+        return select.select(ports, full, (), timeout_s)[0]
+
+
+class Rig:
+    """Two boards, two cables, one device time (the DAQ's; the stimulator's drifts against it).
+
+    Args:
+        order: what to simulate.
+        truth: where it is written down.
+        wall: what device time is kept by; another one in tests.
+    """
+
+    def __init__(self, order: Order, truth: Truth, wall: Wall | None = None) -> None:
         simulation = order.simulation
         self._order = order
+        self._wall = wall or Wall()
         self._is_fast = order.speed > 1
         self._animal: VirtualAnimal | None = None
         self._arena: VirtualArena | None = None
@@ -64,7 +91,7 @@ class Rig:
         self.daq_cable = self._cable("daq")
         self.stimulator_cable = self._cable("stimulator")
         self._drift = Drift(simulation.clock_drift_ppm)
-        self._pace = Pace(order.speed, time.monotonic_ns())
+        self._pace = Pace(order.speed, self._wall.now_ns())
         self._witness = Witness(truth, self.daq, self.stimulator, self._animal, self._arena)
 
     def _trigger(self, daq_us: int) -> None:
@@ -89,13 +116,16 @@ class Rig:
         """Wait, listen, let time pass, write down what really happened, and speak."""
         fast_until_us = self._fast_until_us()
         wake_ns = self._wake_ns(fast_until_us)
-        self._wait(wake_ns)
-        wall_ns = time.monotonic_ns()
-        if wall_ns - wake_ns > _HELD_UP_NS:
-            self._pace.skip(wall_ns - wake_ns)
-            self._witness.note("held_up", self._pace.now_us, seconds=(wall_ns - wake_ns) / 1e9)
+        ready = self._wait(wake_ns)
+        wall_ns = self._wall.now_ns()
+        late_ns = wall_ns - wake_ns
+        if late_ns > _HELD_UP_NS:
+            self._witness.note("held_up", self._pace.now_us, seconds=late_ns / 1e9)
+            self.stimulator.prolong_lease(late_ns // 1000 + 1)  # 1: what is found on waking came before it ended
         now_us = self._pace.advance(wall_ns, fast_until_us)
-        self._listen(now_us)
+        if late_ns > _HELD_UP_NS:
+            self._let_time_pass(now_us)  # before what is found: a trigger of back then finds the boards of back then
+        self._listen(now_us, ready)
         self._let_time_pass(now_us)
         self._witness.look(now_us, self._drift.daq_us)  # before a word is said: what a host heard of is in the truth
         self._speak()
@@ -142,7 +172,7 @@ class Rig:
             self._fault_us(self._order.simulation.faults.unplug_at),
         ]
         wakes_ns = [self._pace.wall_ns_of(due, fast_until_us) for due in dues_us if due is not None]
-        return min([*wakes_ns, time.monotonic_ns() + _LONGEST_TURN_NS])
+        return min([*wakes_ns, self._wall.now_ns() + _LONGEST_TURN_NS])
 
     def _is_held_by_line(self) -> bool:
         return self._is_fast and self.daq_cable.room <= 0
@@ -153,48 +183,45 @@ class Rig:
             return None
         return self.daq.started_us + round(at_s * 1e6)
 
-    def _wait(self, wake_ns: int) -> None:
-        timeout_s = max(0, wake_ns - time.monotonic_ns()) / 1e9
-        cables = (self.daq_cable, self.stimulator_cable)
+    def _wait(self, wake_ns: int) -> Sequence[BoardPort]:
+        """Those of the ports that have bytes."""
+        cables = [cable for cable in (self.daq_cable, self.stimulator_cable) if cable.port]
         ports = [cable.port for cable in cables if cable.port]
-        if not ports:
-            time.sleep(timeout_s)  # select on nothing is an error on Windows
-            return
-        select.select(ports, [cable.port for cable in cables if cable.port and cable.waits], [], timeout_s)
+        full = [cable.port for cable in cables if cable.port and cable.waits]
+        return self._wall.wait(ports, full, max(0, wake_ns - self._wall.now_ns()) / 1e9)
 
-    def _listen(self, now_us: int) -> None:
+    def _listen(self, now_us: int, ready: Sequence[BoardPort]) -> None:
         """Bytes found on waking came before a lease ended meanwhile: whether we woke late is not the host's fault."""
-        stimulator_us, lease_us = self._drift.stimulator_us(now_us), self.stimulator.lease_until_us
-        if lease_us is not None:
-            stimulator_us = min(stimulator_us, lease_us - 1)
-        data = self.stimulator_cable.read()
-        if data:
-            self.stimulator.receive(data, stimulator_us)
-        data = self.daq_cable.read()
-        if data:
+        if self.stimulator_cable.port in ready and (data := self.stimulator_cable.read()):
+            stimulator_us, lease_us = self._drift.stimulator_us(now_us), self.stimulator.lease_until_us
+            self.stimulator.receive(data, stimulator_us if lease_us is None else min(stimulator_us, lease_us - 1))
+        if self.daq_cable.port in ready and (data := self.daq_cable.read()):
             self.daq.receive(data, now_us)
 
     def _let_time_pass(self, now_us: int) -> None:
-        """The stimulator first: a reading contains the light up to its own instant."""
+        """Each thing at its own instant, however much of it there is: see `_light_between`."""
         faults = self._order.simulation.faults
         stall_us, unplug_us = self._fault_us(faults.stall_at), self._fault_us(faults.unplug_at)
         self.daq.mute = stall_us is not None and stall_us <= now_us < stall_us + faults.stall_for * 1e6
-        self.stimulator.advance(self._drift.stimulator_us(now_us))
         self.daq.advance(now_us, self._light_between, room=self.daq_cable.room)
+        self.stimulator.advance(self._drift.stimulator_us(now_us))
         if unplug_us is not None and unplug_us <= now_us:
             self._unplug()
 
     def _light_between(self, since_us: int, until_us: int) -> float:
-        return self.stimulator.mean_level(self._drift.stimulator_us(since_us), self._drift.stimulator_us(until_us))
+        """What a reading contains. The stimulator is brought to the reading's end, where a trigger is to find it."""
+        since_us, until_us = self._drift.stimulator_us(since_us), self._drift.stimulator_us(until_us)
+        self.stimulator.advance(until_us)
+        return self.stimulator.mean_level(since_us, until_us)
 
     def _speak(self) -> None:
         self.daq_cable.write(self.daq.take_output())
         self.stimulator_cable.write(self.stimulator.take_output())
 
     def _unplug(self) -> None:
+        self._witness.note("unplugged", self._pace.now_us)
         self.daq_cable.unplug()
         self.stimulator_cable.unplug()
-        self._witness.note("unplugged", self._pace.now_us)
 
 
 def serve(order: Order, control: Connection) -> None:

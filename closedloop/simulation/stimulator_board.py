@@ -8,6 +8,7 @@ only Arm leaves it, and closing the interlock alone does nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from zlib import crc32
@@ -66,7 +67,8 @@ class StimulatorBoard:
     """A stimulator in device time (microseconds, any integer that never falls).
 
     Attributes:
-        edges: every change of light since the start, as (device time, level from 0 to 1), exact.
+        edges: every change of light since the start, or since those that were forgotten, as (device time, level from
+            0 to 1), exact.
         last_heartbeat: `seq` of the last heartbeat since start-up, in any state, or None.
         interlock: what decides about light.
     """
@@ -154,9 +156,19 @@ class StimulatorBoard:
         self._start(self.interlock.closed, self.interlock.gate_open)
         self.serial.restart(cause, self._now_us)
 
+    def prolong_lease(self, us: int) -> None:
+        """Let a running lease last so much longer. No firmware does this: see `rig_process` for who may, and why."""
+        if self.state is State.ARMED:
+            self.interlock.lease_left_us += us
+
     def take_output(self) -> bytes:
         """Bytes for the host since the last call."""
         return self.serial.take_output()
+
+    def forget_edges(self, before_us: int) -> None:
+        """Let go of what lies before this device time; what light there was at it stays known."""
+        older = bisect_right(self.edges, (before_us, -1.0))
+        del self.edges[: max(0, older - 1)]
 
     # What the outside can see.
 

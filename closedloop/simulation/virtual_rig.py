@@ -16,6 +16,7 @@ from closedloop.errors import ClosedLoopError, ConfigError, DeviceError
 from closedloop.readings import Stream
 from closedloop.simulation import Simulation
 from closedloop.simulation.rig_process import Order, serve
+from closedloop.spawning import trusted_imports
 
 _START_WITHIN_S = 60.0  # a first run compiles the virtual animal
 _STOP_WITHIN_S = 5.0
@@ -35,7 +36,8 @@ class VirtualRig:
         self._control, theirs = context.Pipe()
         # daemon: an interpreter that exits without stop() must not wait for ever for a rig that waits for it
         self._process = context.Process(target=serve, args=(order, theirs), name="closedloop-rig", daemon=True)
-        self._process.start()
+        with trusted_imports():
+            self._process.start()
         theirs.close()
         self.daq_port, self.stimulator_port = self._hear_ports()
         self.pid = self._process.pid

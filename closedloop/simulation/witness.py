@@ -1,4 +1,4 @@
-"""Looks at the virtual boards after each turn and writes the truth about them. It changes nothing.
+"""Looks at the virtual boards after each turn and writes the truth about them. It changes nothing that they do.
 
 Each line has `device_us` (the DAQ's clock), `time_s` (the same from the stream's first reading, null before there is
 one) and `host_ns` (when it was written). Labels and visits of the arena's chambers have the animal's own `time_s`,
@@ -19,6 +19,8 @@ from closedloop.simulation.stimulator_board import StimulatorBoard
 from closedloop.simulation.truth import Truth
 from closedloop.wire import State
 
+_EDGES_KEPT = 4096  # the newest; a reading asks for the light since the one before it
+
 
 class Witness:
     """Remembers how far it has written."""
@@ -36,7 +38,7 @@ class Witness:
         self._stimulator = stimulator
         self._animal = animal
         self._arena = arena
-        self._streams = self._edges = self._labels = self._visits = 0
+        self._streams = self._edges = self._visits = 0
         self._state = State.DISARMED
 
     def note(self, kind: str, at_us: int, **values: Any) -> None:
@@ -50,14 +52,22 @@ class Witness:
             self._streams = self._daq.streams
             self.note("stream", self._daq.started_us)
         edges = self._stimulator.edges
-        for at_us, level in edges[self._edges :]:
-            self.note("light", daq_us(at_us), level=level, stimulator_us=at_us)
-        self._edges = len(edges)
+        if len(edges) > self._edges:
+            self._write_edges(daq_us)
         if self._stimulator.state is not self._state:
             self._state = self._stimulator.state
             self.note("state", now_us, state=self._state.name)
         self._write_labels()
         self._write_visits()
+
+    def _write_edges(self, daq_us: Callable[[int], int]) -> None:
+        """What is written and long past is forgotten: a session may last for days."""
+        edges = self._stimulator.edges
+        for at_us, level in edges[self._edges :]:
+            self.note("light", daq_us(at_us), level=level, stimulator_us=at_us)
+        if len(edges) > _EDGES_KEPT:
+            self._stimulator.forget_edges(edges[-_EDGES_KEPT // 2][0])
+        self._edges = len(edges)
 
     def _write_visits(self) -> None:
         """The path through the arena; the first visit when the first stream has begun."""
@@ -71,8 +81,7 @@ class Witness:
     def _write_labels(self) -> None:
         if self._animal is None:
             return
-        labels = self._animal.labels
-        for label in labels[self._labels :]:
+        for label in self._animal.labels:
             fields = asdict(label)
             self._truth.write("label", what=fields.pop("kind"), **fields)
-        self._labels = len(labels)
+        self._animal.labels.clear()

@@ -15,6 +15,7 @@ from closedloop.port import Port
 from closedloop.sources import Source
 
 _BITS_A_READING = 10 * (wire.size(wire.Reading) + FRAMING)
+_START_AGAIN_S = 2.0  # a second question begins the stream anew, which would end the session
 _SHARE_OF_LINE = 0.8  # the rest is for answers, and for what a bridge does to the pace
 
 
@@ -52,7 +53,10 @@ class PhotometryBoard(Source):
     def start(self, link: Link) -> tuple[wire.StreamSettings, list[wire.Message]]:
         """Ask for the rig's rate; a board that plays a recording has its own."""
         answer, behind = link.request(
-            wire.StreamStart(round(self.rate * 1000)), wire.StreamSettings, wire.StreamRefused
+            wire.StreamStart(round(self.rate * 1000)),
+            wire.StreamSettings,
+            wire.StreamRefused,
+            again_s=_START_AGAIN_S,
         )
         if isinstance(answer, wire.StreamSettings):
             return answer, behind

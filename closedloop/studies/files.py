@@ -19,7 +19,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from closedloop import seal
+from closedloop import plain_file, seal
 from closedloop.errors import ConfigError, RecordingError
 from closedloop.model import Model
 from closedloop.study import Study, load_study
@@ -199,7 +199,7 @@ def load_key(files: Files, allocation: Allocation) -> Key:
         ConfigError: there is none, it is damaged, or it is not the one that was drawn.
     """
     try:
-        sealed = files.key.read_text(encoding="utf-8")
+        sealed = plain_file.read_text(files.key)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not text"
         raise ConfigError(f"{files.key}: cannot be read ({why}); restore it from a copy") from error

@@ -56,6 +56,7 @@ class BoundsField(QWidget):
         self.apply.setMinimumHeight(style.GLOVE_PX)
         self.apply.setToolTip("From the next reading on; recorded with its time (Enter in a field)")
         self.why = QLabel()
+        self.why.setTextFormat(Qt.TextFormat.PlainText)
         self.why.setObjectName("dim")
         self.why.setWordWrap(True)
         self._lay_out()
@@ -148,6 +149,7 @@ class BoundsField(QWidget):
 
     def _lay_out_number(self, grid: QGridLayout, row: int, name: str, number: _Number) -> None:
         label = QLabel(name)
+        label.setTextFormat(Qt.TextFormat.PlainText)
         label.setObjectName("dim")
         label.setBuddy(number)
         self._labels.append(label)

@@ -163,11 +163,13 @@ class Form(QWidget):
 
     def _add(self, row: int, entry: Entry) -> None:
         label = QLabel(entry.name, self)
+        label.setTextFormat(Qt.TextFormat.PlainText)
         label.setToolTip(entry.about)
         label.setContentsMargins(14 * entry.depth, 0, 0, 0)
         label.setObjectName("heading" if entry.heading else "name")
         self._grid.addWidget(label, 2 * row, 0, Qt.AlignmentFlag.AlignVCenter)
         problem = QLabel(self)
+        problem.setTextFormat(Qt.TextFormat.PlainText)
         problem.setWordWrap(True)
         problem.setObjectName("problem")
         problem.hide()

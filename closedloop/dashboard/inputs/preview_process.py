@@ -66,7 +66,7 @@ class PreviewProcess(QObject):
         process.readyReadStandardOutput.connect(self._hear)
         process.finished.connect(self._end)
         process.errorOccurred.connect(self._end)
-        process.start(sys.executable, ["-m", "closedloop.watching.preview", str(folder)])
+        process.start(sys.executable, ["-P", "-m", "closedloop.watching.preview", str(folder)])
         self._process = process
         return process
 

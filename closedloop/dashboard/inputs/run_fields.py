@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from PyQt6.QtCore import QSignalBlocker, pyqtSignal
+from PyQt6.QtCore import QSignalBlocker, Qt, pyqtSignal
 from PyQt6.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QLineEdit, QPushButton, QWidget
 
 from closedloop.dashboard.inputs.form import Box
@@ -40,6 +40,7 @@ class RunFields(QWidget):
         self.reason = _line("none", "Why a session is run out of order, late, or once more; it is kept.")
         self._phase = ""
         self.free = QLabel()
+        self.free.setTextFormat(Qt.TextFormat.PlainText)
         self.free.setObjectName("free")
         self._lay_out()
         for box in (self.protocol, self.rig):

@@ -156,6 +156,7 @@ class Setup(QWidget):
         self.start.setToolTip("Start the session: it warms up, and gives no light before it is armed (Ctrl+Return)")
         self.start.clicked.connect(self._ask_start)
         self.why_not = QLabel()
+        self.why_not.setTextFormat(Qt.TextFormat.PlainText)
         self.why_not.setWordWrap(True)
         for keys in ("Ctrl+Return", "Ctrl+Enter"):
             QShortcut(QKeySequence(keys), self, self._ask_start)

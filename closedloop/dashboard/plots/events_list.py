@@ -10,6 +10,7 @@ from PyQt6.QtWidgets import QAbstractItemView, QComboBox, QLabel, QListView, QSt
 
 from closedloop.dashboard.panel import Panel, alone
 from closedloop.dashboard.plots.axes import clock
+from closedloop.dashboard.style import plain_tip
 from closedloop.dashboard.theme import DARK, Theme
 from closedloop.watching.marks import Happening
 from closedloop.watching.watch import Watch
@@ -48,7 +49,7 @@ class _Model(QAbstractListModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return f"{clock(happening.at_s, 2):>9}  {_SIGNS.get(happening.kind, '·')}  {happening.words}"
         if role == Qt.ItemDataRole.ToolTipRole:
-            return happening.words
+            return plain_tip(happening.words)
         if role == Qt.ItemDataRole.ForegroundRole and happening.kind in self.colours:
             return QColor(self.colours[happening.kind])
         return None

@@ -61,6 +61,7 @@ class Plots(Panel):
         self._key = PlotKey(theme, self)
         self._canvas = pg.GraphicsLayoutWidget(self)
         self._empty = QLabel("", self._canvas)
+        self._empty.setTextFormat(Qt.TextFormat.PlainText)
         self._subjects = subjects_of({})
         self._rows = self._make_rows()
         self._lanes = self._make_lanes()

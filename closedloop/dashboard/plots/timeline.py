@@ -120,6 +120,7 @@ class TimelineBar(QWidget):
         self.choice.hide()
         self.figure = self._button("Figure", "Save what is on screen as PNG or SVG (Ctrl+S)")
         self.words = QLabel("", self)
+        self.words.setTextFormat(Qt.TextFormat.PlainText)
         self.slider = QScrollBar(Qt.Orientation.Horizontal, self)
         self._arrange()
         self._connect()
