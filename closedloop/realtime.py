@@ -87,14 +87,11 @@ def tidy() -> None:
 
 
 @contextmanager
-def cores_awake(waiting: Waiting) -> Iterator[Had]:
-    """Let no core of this computer sleep, where that was asked for: waking one takes up to some 100 microseconds.
+def cores_awake() -> Iterator[Had]:
+    """Let no core of this computer sleep: waking one takes up to some 100 microseconds.
 
     It costs power and warmth, but no time of other programs. It ends with this process, however that ends.
     """
-    if waiting != "awake":
-        yield Had(False, "not asked for; 'waiting: awake' in the rig file does")
-        return
     try:
         held = CORES_AWAKE.open("wb", buffering=0)
     except OSError as problem:
@@ -107,7 +104,7 @@ def cores_awake(waiting: Waiting) -> Iterator[Had]:
 
 @contextmanager
 def prepared(waiting: Waiting, *, real_time: bool, low_latency: bool) -> Iterator[dict[str, Had]]:
-    """All of it, for the process that calls; given back when the process ends, the cores' sleep before.
+    """All that was asked for, for the process that calls; given back when it ends, the cores' sleep before.
 
     Args:
         waiting: how the reader waits.
@@ -116,11 +113,14 @@ def prepared(waiting: Waiting, *, real_time: bool, low_latency: bool) -> Iterato
     """
     played = Had(False, "a recording is played faster than it was made")
     port = Had(low_latency, "" if low_latency else "a port's driver takes no such wish; its latency timer counts")
-    with cores_awake(waiting) as awake:
-        yield {
-            "priority": priority(waiting) if real_time else played,
-            "memory_lock": memory_lock() if real_time else played,
-            "collector": collector(),
-            "low_latency_ports": port,
-            "cores_awake": awake,
-        }
+    means = {
+        "priority": priority(waiting) if real_time else played,
+        "memory_lock": memory_lock() if real_time else played,
+        "collector": collector(),
+        "low_latency_ports": port,
+    }
+    if waiting != "awake":
+        yield means
+        return
+    with cores_awake() as awake:
+        yield means | {"cores_awake": awake}

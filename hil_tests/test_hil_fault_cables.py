@@ -48,7 +48,9 @@ def test_answers_that_never_arrive_are_said_and_never_double_light(bench, tmp_pa
     session = FaultSession(bench, tmp_path, (EVENT_S, AGAIN_S), on_s=0.2)
     session.for_s(EVENT_S - 0.5)
     bench.stimulator.deaf = True
-    session.for_s(4.5)
+    session.for_s(7.0)
+    assert session.how == "device_lost"
+    assert "no answer from the stimulator" in session.controller.ending.reason
     trains = session.begun()
     assert len(trains) == len(set(trains)) == len(bench.spans())
     faults(report("stuck_answer", session, bench.now_s))
@@ -64,6 +66,7 @@ def test_a_trip_that_was_lost_on_the_way_lights_nothing(bench, tmp_path, faults)
     bench.set_interlock(closed=True)
     bench.stimulator.to_host = None
     session.for_s(4.5)
+    assert session.how == "tripped"  # by the first train that is refused as not armed
     faults(report("interlock", session, opened_s, bench.command_s))
 
 

@@ -826,13 +826,15 @@ def test_a_kind_is_a_part_of_the_program_and_never_a_modules_name(kind: str, tmp
 
 
 def test_a_session_starts_in_a_folder_full_of_a_strangers_modules(tmp_path: Path) -> None:
-    for name in ("yaml", "numpy", "closedloop", "serial", "pydantic"):
+    for name in ("yaml", "numpy", "closedloop", "serial", "pydantic", "json", "pickle", "multiprocessing"):
         (tmp_path / f"{name}.py").write_text("open('owned', 'w').close()")
     script = shutil.which("closedloop", path=str(Path(sys.executable).parent))
     if script is None:
         pytest.skip("not installed as a command")
     subprocess.run([script, "--version"], cwd=tmp_path, check=True, capture_output=True)
     subprocess.run([*screen.command("--help")], cwd=tmp_path, check=True, capture_output=True)
+    session = [script, "demo", "--headless", "--duration", "2s"]  # engine and simulated rig are processes, too
+    subprocess.run(session, cwd=tmp_path, check=True, capture_output=True)
     assert not (tmp_path / "owned").exists()
 
 
