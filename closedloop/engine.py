@@ -108,8 +108,8 @@ class Acquisition:
         if self._stop.is_set():
             controller.end("stopped", self._reason)
         while self._asked and controller.counter.received:
-            controller.obey(self._asked.popleft(), time.monotonic_ns())
-        now_ns = time.monotonic_ns()
+            controller.obey(self._asked.popleft(), time.perf_counter_ns())
+        now_ns = time.perf_counter_ns()
         controller.housekeeping(now_ns)
         if ready and now_ns >= self._next_tidy_ns:  # just after a reading: the next one is a while away
             self._next_tidy_ns = now_ns + _TIDY_NS
@@ -136,8 +136,8 @@ class Acquisition:
                 link.send(wire.StatisticsQuery())
         except DeviceError:
             return
-        deadline = time.monotonic() + _FAREWELL_S
-        while (left := deadline - time.monotonic()) > 0:
+        deadline = time.perf_counter() + _FAREWELL_S
+        while (left := deadline - time.perf_counter()) > 0:
             self._turn(left)
             c = self._controller
             if len(c.statistics) == len(self._links) and c.outstanding == 0 and c.sent_by_board is not None:

@@ -83,10 +83,10 @@ class Link:
         """
         if self.intake is None:
             data = self.port.read()
-            now_ns = time.monotonic_ns()
+            now_ns = time.perf_counter_ns()
             return Taken(now_ns, None, self.decode(data))
         size = self.port.read_into(self.intake.buffer)
-        now_ns = time.monotonic_ns()
+        now_ns = time.perf_counter_ns()
         return Taken(now_ns, *self.intake.take(size))
 
     def decode(self, data: bytes) -> list[wire.Message]:
@@ -158,8 +158,8 @@ class Link:
     def _answer(
         self, question: wire.Message, kinds: tuple[type[M], ...], within_s: float, again_s: float = _ASK_EVERY_S
     ) -> tuple[M | None, list[wire.Message]]:
-        deadline = time.monotonic() + within_s
-        while (now := time.monotonic()) < deadline:
+        deadline = time.perf_counter() + within_s
+        while (now := time.perf_counter()) < deadline:
             self.send(question)
             answer, behind = self._first(kinds, min(deadline, now + again_s))
             if answer is not None:
@@ -167,7 +167,7 @@ class Link:
         return None, []
 
     def _first(self, kinds: tuple[type[M], ...], until_s: float) -> tuple[M | None, list[wire.Message]]:
-        while (left := until_s - time.monotonic()) > 0:
+        while (left := until_s - time.perf_counter()) > 0:
             if not wait([self.port], left):
                 continue
             messages = self.decode(self.port.read())

@@ -149,10 +149,10 @@ def wait(ports: Sequence[Port], timeout_s: float) -> list[Port]:
     if len(fds) == len(ports):
         ready, _, _ = select.select(list(fds), [], [], timeout_s)
         return [fds[fd] for fd in ready]
-    deadline = time.monotonic() + timeout_s
+    deadline = time.perf_counter() + timeout_s
     while True:
         ready_ports = [port for port in ports if port.waiting]
-        if ready_ports or time.monotonic() >= deadline:
+        if ready_ports or time.perf_counter() >= deadline:
             return ready_ports
         time.sleep(0.0005)
 
@@ -179,8 +179,8 @@ class Waiter:
         """Those of the ports that have bytes, waiting at most so long for the first."""
         if not self._spin:
             return self._look(timeout_s)
-        deadline = time.monotonic() + timeout_s
-        while not (ready := self._look(0)) and time.monotonic() < deadline:
+        deadline = time.perf_counter() + timeout_s
+        while not (ready := self._look(0)) and time.perf_counter() < deadline:
             pass
         return ready
 

@@ -194,11 +194,11 @@ def _conduct(control: Control, request: Request, folder: Path, ports: _Ports, ab
             daq,
             stimulator,
             NeutralRecorder(rows, request.protocol.decisions) if request.blind else rows,
-            time.monotonic_ns,
+            time.perf_counter_ns,
             time.time_ns,
         )
         try:
-            controller.daq_messages(early, time.monotonic_ns())
+            controller.daq_messages(early, time.perf_counter_ns())
             acquisition = Acquisition(controller, daq, stimulator, spin=request.rig.waiting == "spin")
             ending = conduct(acquisition, controller, writer.sync, control, folder)
         except Exception as problem:
@@ -258,7 +258,7 @@ def _header(
         "program": {"closedloop": version("closedloop"), "python": platform.python_version(), "wire": wire.WIRE_HASH},
         "computer": {"system": platform.platform(), "engine_pid": os.getpid()},
         "started": datetime.now().astimezone().isoformat(),
-        "started_ns": time.monotonic_ns(),
+        "started_ns": time.perf_counter_ns(),
         "subject": request.subject,
         "protocol_name": protocol.name,
         "condition": protocol.condition,

@@ -41,7 +41,7 @@ def _rigs(options: argparse.Namespace) -> int:
         return 0
     say(f"listening for {lasts_s:g} s")
     _listen(heard, inlets, lasts_s, lambda _: None)
-    now_s = time.monotonic()
+    now_s = time.perf_counter()
     found = heard.all(now_s)
     lines = terminal_table.lines(rigs.table(found, now_s)) if found else [rigs.NONE]
     show({"rigs": [one.as_dict(now_s) for one in found]}, lines, as_json=options.json)
@@ -86,9 +86,9 @@ def _listen(heard: Any, inlets: Any, lasts_s: float | None, look: Callable[[floa
 
     from closedloop.sharing.pause import pause
 
-    began_s = now_s = time.monotonic()
+    began_s = now_s = time.perf_counter()
     while lasts_s is None or now_s < began_s + lasts_s:
         heard.take(inlets.turn(), now_s)
         look(now_s)
         pause(_TURN_S)
-        now_s = time.monotonic()
+        now_s = time.perf_counter()

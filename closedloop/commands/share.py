@@ -54,13 +54,13 @@ def _share(options: argparse.Namespace) -> int:
         wanted=wanted,
         lsl=lsl.library() if options.lsl else None,
         say=tell,
-        now_ns=time.monotonic_ns(),
+        now_ns=time.perf_counter_ns(),
         started=datetime.now().astimezone(),
     )
     say(f"{options.path.resolve()}: followed until it is over, or Ctrl-C; nothing is changed in it")
     try:
         while not share.is_over and not (options.once and share.done):
-            if not share.turn(time.monotonic_ns()):
+            if not share.turn(time.perf_counter_ns()):
                 pause.pause(_TURN_S)
     finally:
         share.close()

@@ -45,7 +45,7 @@ class Emergency(QObject):
     def _answer(self, event: QKeyEvent) -> None:
         """Once a press, though Qt offers one press many times: as a shortcut, to the window, and to every parent."""
         everywhere = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
-        now_ns = time.monotonic_ns()
+        now_ns = time.perf_counter_ns()
         if now_ns - self._answered_ns[everywhere] < _ONE_PRESS_NS:
             return
         self._answered_ns[everywhere] = now_ns

@@ -39,7 +39,7 @@ def alone(make: Callable[[], Panel]) -> int:
     watch = Watch(Path(sys.argv[1]))
 
     def look() -> None:
-        watch.turn(time.monotonic_ns())
+        watch.turn(time.perf_counter_ns())
         panel.show_watch(watch)
 
     timer = QTimer(panel)

@@ -168,7 +168,7 @@ class Station(QWidget):
         sent = self.remote is not None and self.remote.connected and self.remote.send(Stop("Esc"))
         if not self.is_running and not self._may_begin:
             return
-        now_ns = time.monotonic_ns()
+        now_ns = time.perf_counter_ns()
         if not sent and now_ns - self._dark_ns > _ASK_AGAIN_NS:
             self._dark_without_door()
         self._dark_ns = now_ns
@@ -288,7 +288,7 @@ class Station(QWidget):
         if self.watch is None:
             return
         was_loading = self.watch.loaded < 1
-        self.watch.turn(time.monotonic_ns())
+        self.watch.turn(time.perf_counter_ns())
         if was_loading and self.watch.loaded == 1:
             gc.collect()
             gc.freeze()  # what is here stays: a later collection, which Esc might wait for, need not go through it
@@ -329,7 +329,7 @@ class Station(QWidget):
         remote, watch = self.remote, self.watch
         if remote is None or watch is None:
             return
-        now_ns = time.monotonic_ns()
+        now_ns = time.perf_counter_ns()
         if not remote.connected and now_ns >= self._next_connect_ns and watch.follower.stage not in _ENDED:
             self._next_connect_ns = now_ns + _CONNECT_EVERY_NS
             if remote.connect() and self._is_stop_due:
@@ -345,7 +345,7 @@ class Station(QWidget):
         """After Esc a session of ours that does not end is asked another way, and at last ended."""
         if not self.is_running:
             self._urges.clear()
-        elif self._urges and time.monotonic_ns() >= self._urges[0][0]:
+        elif self._urges and time.perf_counter_ns() >= self._urges[0][0]:
             self._urges.pop(0)[1]()
 
     def _tell(self) -> None:

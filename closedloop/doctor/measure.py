@@ -97,14 +97,14 @@ def _late(waits: int, clock: Callable[[], int], wait: Callable[[float], None]) -
     return WakeUps(waits, float(p50), float(p99), float(late_us.max()))
 
 
-def clock_steps(clock: Callable[[], int] = time.monotonic_ns) -> ClockSteps:
+def clock_steps(clock: Callable[[], int] = time.perf_counter_ns) -> ClockSteps:
     """Read the clock that sessions go by many times in a row; a few ms."""
     began = time.perf_counter_ns()
     times = np.array([clock() for _ in range(_READS)], np.int64)
     took_ns = time.perf_counter_ns() - began
     steps = np.diff(times)
     forward = steps[steps > 0]
-    smallest = int(forward.min()) if len(forward) else round(time.get_clock_info("monotonic").resolution * 1e9)
+    smallest = int(forward.min()) if len(forward) else round(time.get_clock_info("perf_counter").resolution * 1e9)
     return ClockSteps(smallest, took_ns / _READS, int((steps < 0).sum()))
 
 

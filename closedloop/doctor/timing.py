@@ -67,7 +67,7 @@ def _time(ns: float) -> str:
 
 def _finer(computer: Computer) -> Mend | None:
     if computer.system == WINDOWS:
-        return Mend("use Python 3.13 or newer: before, its monotonic clock steps by 15.6 ms on Windows")
+        return Mend("update Windows and the firmware: its performance counter should step by 100 ns")
     return None
 
 

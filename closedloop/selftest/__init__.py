@@ -85,7 +85,7 @@ def selftest(rig: Rig, trains: int = TRAINS, say: Say = lambda _: None, seed: in
         if boards.stimulator is not None and boards.limits is not None:
             record.limits = boards.limits
             record.plan = plan(boards.limits, boards.settings.rate_mhz / 1000, trains)
-        bench = Bench(record, boards.daq, boards.stimulator, time.monotonic_ns)
+        bench = Bench(record, boards.daq, boards.stimulator, time.perf_counter_ns)
         drive(bench, boards, procedure(bench, say))
     return Result(record, checks(record))
 

@@ -89,7 +89,7 @@ def run(rig: Rig, light: Plan, done: Callable[[], None] = lambda: None, seed: in
         rig = rig.model_copy(update={"simulation": still})
     with opened(rig, seed) as boards:
         record = Record(rig.daq.rate, boards.settings, boards.limits, is_one_board=boards.stimulator is boards.daq)
-        bench = Hearer(record, boards.daq, boards.stimulator, time.monotonic_ns)
+        bench = Hearer(record, boards.daq, boards.stimulator, time.perf_counter_ns)
         drive(bench, boards, procedure(bench, light, done))
     seen = take(bench, light, boards.settings)
     try:

@@ -86,7 +86,7 @@ def _dark(stimulator: Link) -> None:
 
 def drive(bench: Bench, boards: Boards, steps: Turns) -> None:
     """Turn by turn until the steps are over; a collection of garbage would show as a late heartbeat."""
-    bench.heard(DAQ, boards.early, time.monotonic_ns())
+    bench.heard(DAQ, boards.early, time.perf_counter_ns())
     daq, stimulator = boards.daq, boards.stimulator
     links = {DAQ: daq} | ({STIMULATOR: stimulator} if stimulator is not None and stimulator is not daq else {})
     by_port = {id(link.port): (board, link) for board, link in links.items()}
@@ -98,8 +98,8 @@ def drive(bench: Bench, boards: Boards, steps: Turns) -> None:
             for port in wait(ports, _TURN_S):
                 board, link = by_port[id(port)]
                 messages = link.decode(port.read())
-                bench.heard(board, messages, time.monotonic_ns())
-            bench.turn(time.monotonic_ns())
+                bench.heard(board, messages, time.perf_counter_ns())
+            bench.turn(time.perf_counter_ns())
     finally:
         gc.unfreeze()
         bench.record.damaged = sum(link.damaged for link in links.values())

@@ -149,7 +149,7 @@ class Outlets:
         return stamps
 
     def _measured(self) -> ClockOffset:
-        return clock_offset(lambda: (time.monotonic_ns(), self._lsl.local_clock(), time.monotonic_ns()))
+        return clock_offset(lambda: (time.perf_counter_ns(), self._lsl.local_clock(), time.perf_counter_ns()))
 
     def _outlet(self, name: str, kind: str, form: int, channels: Channels, rate_hz: float = 0.0) -> Any:
         info = self._lsl.StreamInfo(name, kind, len(channels), rate_hz, form, f"{self._id}/{name}")

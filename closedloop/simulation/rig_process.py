@@ -59,7 +59,7 @@ class Wall:
 
     def now_ns(self) -> int:
         """Of the host's monotonic clock."""
-        return time.monotonic_ns()
+        return time.perf_counter_ns()
 
     def wait(self, ports: Sequence[BoardPort], full: Sequence[BoardPort], timeout_s: float) -> Sequence[BoardPort]:
         """Those of the ports that have bytes: at once if any has, or one of the full ones takes more, or in the end."""
@@ -242,13 +242,13 @@ def serve(order: Order, control: Connection) -> None:
 def _run(rig: Rig, control: Connection) -> None:
     listen_ns = 0
     while True:
-        if time.monotonic_ns() >= listen_ns:
-            listen_ns = time.monotonic_ns() + _LISTEN_EVERY_NS
+        if time.perf_counter_ns() >= listen_ns:
+            listen_ns = time.perf_counter_ns() + _LISTEN_EVERY_NS
             if not _obey_all(rig.obey, control):
                 break
         rig.turn()
-    end_ns = time.monotonic_ns() + _LAST_NS
-    while rig.stimulator.state is State.ARMED and time.monotonic_ns() < end_ns:
+    end_ns = time.perf_counter_ns() + _LAST_NS
+    while rig.stimulator.state is State.ARMED and time.perf_counter_ns() < end_ns:
         rig.turn()  # nobody is there any more: see its lease end
 
 

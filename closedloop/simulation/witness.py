@@ -44,7 +44,7 @@ class Witness:
     def note(self, kind: str, at_us: int, **values: Any) -> None:
         """One line about this device time (the DAQ's)."""
         time_s = (at_us - self._daq.started_us) / 1e6 if self._daq.streams else None
-        self._truth.write(kind, time_s=time_s, device_us=at_us, host_ns=time.monotonic_ns(), **values)
+        self._truth.write(kind, time_s=time_s, device_us=at_us, host_ns=time.perf_counter_ns(), **values)
 
     def look(self, now_us: int, daq_us: Callable[[int], int]) -> None:
         """Write what is new; `daq_us` turns the stimulator's time into the DAQ's."""

@@ -272,7 +272,7 @@ class StateStrip(Panel):
         theme: Theme = DARK,
         parent: QWidget | None = None,
         *,
-        now_ns: Callable[[], int] = time.monotonic_ns,
+        now_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         super().__init__(theme, parent)
         self._now_ns = now_ns
