@@ -46,7 +46,7 @@ class Link:
         self.unknown = 0
         self.intake: Intake | None = None
         self._decoder = framing.Decoder()
-        self._ready: dict[wire.Message, bytes] = {}
+        self._ready: dict[tuple[type[wire.Message], wire.Message], bytes] = {}
 
     @property
     def damaged(self) -> int:
@@ -64,11 +64,14 @@ class Link:
         Raises:
             DeviceError: the device is gone.
         """
-        self.port.write(self._ready.get(message) or framing.encode(wire.pack(message)))
+        self.port.write(self._ready.get((type(message), message)) or framing.encode(wire.pack(message)))
 
     def make_ready(self, *messages: wire.Message) -> None:
-        """Pack what may be sent next, before it is needed; what was ready before is forgotten."""
-        self._ready = {message: framing.encode(wire.pack(message)) for message in messages}
+        """Pack what may be sent next, before it is needed; what was ready before is forgotten.
+
+        Kept by kind and values: two kinds with the same numbers are equal as tuples, and one of them is light.
+        """
+        self._ready = {(type(m), m): framing.encode(wire.pack(m)) for m in messages}
 
     def stream_into(self, intake: Intake) -> None:
         """From now on this line's bytes are `take`n; an unfinished frame goes with them."""

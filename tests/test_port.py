@@ -117,3 +117,19 @@ def test_garbage_before_the_handshake_is_no_damage_of_the_session(tcp_pair: tupl
 def test_a_silent_port_is_given_up_with_advice(tcp_pair: tuple[socket.socket, Port]) -> None:
     with pytest.raises(DeviceError, match=r"no answer within 0.1 s; is it the right port"):
         Link(tcp_pair[1]).handshake(wire.Board.DAQ, within_s=0.1)
+
+
+@pytest.mark.parametrize("ready", wire.TABLE.values(), ids=lambda kind: kind.__name__)
+def test_what_was_made_ready_goes_out_for_no_other_message_of_equal_numbers(
+    ready: type[wire.Message], pty_pair: tuple[int, Port]
+) -> None:
+    ours, port = pty_pair
+    link = Link(port)
+    one = ready(*(7 for _ in ready._fields))
+    link.make_ready(one)
+    for kind in wire.TABLE.values():
+        message = kind(*(7 for _ in kind._fields))
+        link.send(message)
+        [payload] = framing.Decoder().feed(os.read(ours, 200))
+        assert type(wire.unpack(payload)) is kind
+        assert wire.unpack(payload) == message
