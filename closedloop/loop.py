@@ -301,7 +301,7 @@ class Loop:
         """As `run`, of at most MOST_AT_ONCE readings as they come: quicker, for what is said is used again.
 
         Args:
-            readings: array of READING, without a gap in memory.
+            readings: array of READING; one without a gap in memory is taken at once.
 
         Returns:
             Array of `step_type`, as long as `readings`; the next call writes into it.
@@ -310,6 +310,8 @@ class Loop:
             self.compile()
         count = len(readings)
         steps = self._one if count == 1 else self._steps[:count]
+        if readings.dtype is not READING or not readings.flags.c_contiguous:
+            return self.run(readings, steps)  # nobody checks types beyond this line
         done = self._direct(self._memory, self._parameters, readings, steps)  # type: ignore[misc]
         return steps if done == count else self._after_a_restart(readings, steps, done)
 

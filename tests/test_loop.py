@@ -268,3 +268,21 @@ def test_time_running_backwards_never_fires() -> None:
     rows = readings(with_events(noise(30), [15.0]))
     rows["ticks"] = rows["ticks"][::-1]
     assert fired_s(rows, steps_of(rows)) == []
+
+
+def test_readings_as_they_come_give_the_steps_of_a_replay_to_the_last_bit() -> None:
+    given = readings(with_events(noise(20), (12.0, 15.0)))
+    whole = Loop(plan(), rate_hz=RATE_HZ, nano_units=NANO_UNITS).run(given)
+    for cut in (1, 3, 256):
+        live = Loop(plan(), rate_hz=RATE_HZ, nano_units=NANO_UNITS)
+        taken = [live.take(given[at : at + cut]).copy() for at in range(0, len(given), cut)]
+        assert np.concatenate(taken).tobytes() == whole.tobytes()
+
+
+def test_an_array_that_is_laid_out_otherwise_is_taken_all_the_same() -> None:
+    given = readings(noise(2))
+    spread = np.zeros(2 * len(given), given.dtype)[::2]
+    spread[:] = given
+    whole = Loop(plan(), rate_hz=RATE_HZ, nano_units=NANO_UNITS).run(given)
+    live = Loop(plan(), rate_hz=RATE_HZ, nano_units=NANO_UNITS)
+    assert live.take(spread[:200]).tobytes() == whole[:200].tobytes()
