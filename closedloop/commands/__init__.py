@@ -72,8 +72,8 @@ def quantity_of(text: str, kind: str) -> float:
     return value
 
 
-def duration_s(text: str | None) -> float | None:
-    """Seconds of a --duration; None of None.
+def duration_s(text: str | None, option: str = "--duration") -> float | None:
+    """Seconds of an option that is a time; None of None.
 
     Raises:
         ConfigError: it is no time, or none at all.
@@ -83,9 +83,9 @@ def duration_s(text: str | None) -> float | None:
     try:
         seconds = quantity_of(text, "Seconds")
     except ValueError as error:
-        raise ConfigError(f"--duration: {error}") from error
+        raise ConfigError(f"{option}: {error}") from error
     if not 0 < seconds < float("inf"):
-        raise ConfigError(f"--duration: must be longer than nothing (got {text}); write for example 20s")
+        raise ConfigError(f"{option}: must be longer than nothing (got {text}); write for example 20s")
     return seconds
 
 

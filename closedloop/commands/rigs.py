@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from closedloop.commands import quantity_of, say, show
+from closedloop.commands import duration_s, say, show
 from closedloop.errors import ConfigError
 
 _TURN_S = 0.25
@@ -34,7 +34,8 @@ def _rigs(options: argparse.Namespace) -> int:
     from closedloop.sharing import lsl, rigs
 
     is_live = sys.stdout.isatty() and not options.json
-    lasts_s = _lasts_s(options.lasts, None if is_live else _LOOK_S)
+    said_s = duration_s(options.lasts, "--for")
+    lasts_s = said_s if said_s is not None or is_live else _LOOK_S
     heard, inlets = rigs.Rigs(), lsl.StateInlets(lsl.library())
     if is_live:
         _watch(heard, inlets, lasts_s)
@@ -46,23 +47,6 @@ def _rigs(options: argparse.Namespace) -> int:
     lines = terminal_table.lines(rigs.table(found, now_s)) if found else [rigs.NONE]
     show({"rigs": [one.as_dict(now_s) for one in found]}, lines, as_json=options.json)
     return 0
-
-
-def _lasts_s(text: str | None, otherwise: float | None) -> float | None:
-    """Seconds of --for.
-
-    Raises:
-        ConfigError: it is no time, or none at all.
-    """
-    if text is None:
-        return otherwise
-    try:
-        seconds = quantity_of(text, "Seconds")
-    except ValueError as error:
-        raise ConfigError(f"--for: {error}") from error
-    if not 0 < seconds < float("inf"):
-        raise ConfigError(f"--for: must be longer than nothing (got {text}); write for example 5s")
-    return seconds
 
 
 def _watch(heard: Any, inlets: Any, lasts_s: float | None) -> None:
