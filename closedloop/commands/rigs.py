@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from closedloop.commands import duration_s, say, show
-from closedloop.errors import ConfigError
 
 _TURN_S = 0.25
 _LOOK_S = 5.0  # where nobody looks on: long enough for a state of every rig
