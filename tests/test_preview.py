@@ -274,7 +274,7 @@ def test_a_header_without_limits_is_said_in_words(tmp_path):
 
     (said,) = answers(session.folder, '{"threshold": 10, "release": 3}')
 
-    assert "header lacks" in said["problem"]
+    assert "header.json: has no limits" in said["problem"]
 
 
 def test_the_process_answers_line_by_line_and_ends_with_its_input(recorded):
