@@ -2,7 +2,7 @@
 
     python benchmarks/crashes.py                 a few of each
     python benchmarks/crashes.py --long --json   200 kills and 200 power cuts, as one JSON object
-    python benchmarks/crashes.py --long --figure docs/pictures/power_cut.svg
+    python benchmarks/crashes.py --long --figure docs/power_cut.svg
 
 A kill: a process appends rows, events and health, syncs on another thread, and tells over a pipe what it had appended,
 after each append has returned. It is killed (kill -9) at a random instant. Whatever it had told must be there, bit for

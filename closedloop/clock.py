@@ -76,6 +76,7 @@ class ClockFit:
         self._apart_ns = 0.0
         self._ns_per_tick = _NOMINAL
         self._anchor: _Answer | None = None
+        self._slope_error_ns = 0.0
 
     def add(self, asked_ns: int, answered_ns: int, ticks: int) -> None:
         """One clock query and its reply, on the host's monotonic clock and the board's 32-bit ticks."""
@@ -121,13 +122,15 @@ class ClockFit:
             of_ns += w * (a.host_ns - base.host_ns)
             of_late += w * late_ns
         mean_ticks, mean_ns, self.error_ns = of_ticks / weight, of_ns / weight, of_late / weight
-        known = weight / len(weights) * ((floor_ns + self.error_ns) / _STRAY_NS) ** 2
+        doubt = weight / len(weights) * (floor_ns + self.error_ns) ** 2
+        known = doubt / _STRAY_NS**2
         spread, shared = known, known * _NOMINAL
         for w, a in zip(weights, self._answers, strict=True):
             ticks = a.ticks - base.ticks - mean_ticks
             spread += w * ticks * ticks
             shared += w * ticks * (a.host_ns - base.host_ns - mean_ns)
         self._ns_per_tick = shared / spread
+        self._slope_error_ns = math.sqrt(doubt / spread) * abs(mean_ticks)
         at = round(mean_ticks)
         host_ns = base.host_ns + mean_ns + (at - mean_ticks) * self._ns_per_tick
         self._anchor = _Answer(round(host_ns), quickest_ns, base.ticks + at)
@@ -154,8 +157,13 @@ class ClockFit:
 
     @property
     def uncertainty_ns(self) -> int:
-        """Half the quickest round trip, which symmetric delays cannot rule out, and the error of the line itself."""
-        return self._anchor.round_trip_ns // 2 + round(self.error_ns) if self._anchor else 0
+        """Half the quickest round trip, which symmetric delays cannot rule out, and the error of the line itself.
+
+        At the last answer; a slope that is not well known yet counts as far as that one is from the middle of all.
+        """
+        if self._anchor is None:
+            return 0
+        return self._anchor.round_trip_ns // 2 + round(self.error_ns + self._slope_error_ns)
 
     def host_ns(self, ticks: int) -> int:
         """Host time of these 32-bit ticks, near the last answer (within half a wrap).

@@ -40,6 +40,9 @@ def header(**other):
         "decisions": ["fire", "test", "sham"],
         "blocks": [block["name"] for block in protocol["blocks"]],
         "limits": {
+            "on_us": 1_000_000,
+            "off_us": 2_000,
+            "level": 65_535,
             "short_window_ms": 60_000,
             "short_on_ms": 15_000,
             "long_window_ms": 600_000,

@@ -154,7 +154,8 @@ class Bench:
         fit = self._fits[board]
         fit.add(asked_ns, now_ns, reply.ticks)
         self._replied[board] += 1
-        self.record.clock_ns[board] = fit.uncertainty_ns
+        worst_ns = self.record.clock_ns.get(board, 0) if self.record.shots else 0  # of all that light was timed with
+        self.record.clock_ns[board] = max(worst_ns, fit.uncertainty_ns)
         if self._replied[board] >= _PPM_REPLIES:
             ahead = fit.ticks_at(now_ns + _PPM_SPAN_NS) - fit.ticks_at(now_ns)
             self.record.ppm[board] = (ahead * 1000 / _PPM_SPAN_NS - 1) * 1e6
