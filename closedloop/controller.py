@@ -11,15 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import numpy as np
-
 from closedloop import control, wire
 from closedloop.arming import Arming, Phase
 from closedloop.changes import TEST_PULSE, THRESHOLD
 from closedloop.deciding import TEST
 from closedloop.deliveries import Deliveries
 from closedloop.errors import DeviceError
-from closedloop.health import HEALTH, Pace
 from closedloop.intake import Intake
 from closedloop.limits import Command
 from closedloop.logbook import Logbook, Recorder
@@ -30,13 +27,10 @@ from closedloop.schedule import OVER
 from closedloop.steps import VALID, WARM, Steps, told
 from closedloop.timekeeper import DAQ, STIMULATOR, Timekeeper
 from closedloop.train import Refusal
+from closedloop.vitals import Vitals
 
 _HEARTBEAT_US = 10_000  # of sample time between heartbeats
 _STALE_NS = 100_000_000  # a reading that is older than this when it is understood is too old to act on
-_HEALTH_NS = 250_000_000
-_SILENT_NS = 2_000_000_000
-_MUTE_NS = 5_000_000_000  # the stimulator is asked about once a second
-_SILENT_PERIODS = 20
 _FIT = VALID | WARM
 _AT_ONCE = -1
 _U32 = (1 << 32) - 1
@@ -125,17 +119,11 @@ class Controller:
         self._wired = STIMULATOR in self._boards
         self._arming = Arming(self._log, self._tell, wired=self._wired, by_hand=orders.by_hand)
         self._deliveries = Deliveries(self._log, self._times, self.counter)
-        self._last_reading_ns: int | None = None
         self._paused = False
         self._missing = 0  # readings, as told so far
         self._last_train = 0
         self._next_heartbeat = 0
-        self._heartbeat_ns = 0
-        self._heard_ns = {DAQ: 0, STIMULATOR: 0}
-        self._began_ns = 0
-        self._next_health_ns = 0
-        self._pace = Pace()
-        self._silent_ns = max(_SILENT_NS, int(_SILENT_PERIODS / orders.rate_hz * 1e9))
+        self._vitals = Vitals(self._times, orders.rate_hz, lit=self._wired)
         self._answers: dict[type[Any], Callable[[Any, int], None]] = {
             wire.Started: self._deliveries.on_started,
             wire.Fired: self._deliveries.on_fired,
@@ -156,7 +144,7 @@ class Controller:
     def arrival(self, readings: Readings, others: list[wire.Message], now_ns: int) -> None:
         """The same, with the new readings as rows; `counter` has counted them."""
         if len(readings) or others:
-            self._heard_ns[DAQ] = now_ns
+            self._vitals.heard_ns[DAQ] = now_ns
         if len(readings):
             self._on_readings(readings, now_ns)
         for message in others:
@@ -180,7 +168,7 @@ class Controller:
         self._log.keep(readings, steps, missing, now_ns)
         self._after(readings, steps, newest, now_ns)
         self._make_ready(max(trains), newest.seq + 1)
-        self._pace.count(len(readings), age_ns, self._now_ns() - now_ns)
+        self._vitals.pace.count(len(readings), age_ns, self._now_ns() - now_ns)
 
     def _age_ns(self, ticks: int, now_ns: int) -> float:
         return self._times.age_ns(self.counter.first_ticks + ticks, now_ns)
@@ -246,12 +234,12 @@ class Controller:
         if self.ending is not None or newest.ticks < self._next_heartbeat:
             return
         self._next_heartbeat = newest.ticks + _HEARTBEAT_US
-        self._heartbeat_ns = now_ns
+        self._vitals.heartbeat_ns = now_ns
         self._tell(wire.Heartbeat(newest.seq))
 
     def _after(self, readings: Readings, steps: Steps, newest: _Newest, now_ns: int) -> None:
         """What a reading sets going once it is recorded: the first one, arming, the end."""
-        self._last_reading_ns = now_ns
+        self._vitals.reading(now_ns)
         if self.counter.received == len(readings):
             self._log.event("note", now_ns, 0, reason="first_reading", value=float(self.counter.first_ticks))
         if self.phase is Phase.WARMING and (steps["bits"] & _FIT == _FIT).any():
@@ -349,19 +337,19 @@ class Controller:
     def messages_of_both(self, messages: list[wire.Message], now_ns: int) -> None:
         """What one board in both roles said; its stimulator first, for what that says may be a trip."""
         if messages:
-            self._heard_ns[STIMULATOR] = now_ns
+            self._vitals.heard_ns[STIMULATOR] = now_ns
         self.stimulator_messages([m for m in messages if type(m) in self._answers], now_ns)
         self.daq_messages([m for m in messages if type(m) not in self._answers], now_ns)
 
     def arrival_of_both(self, readings: Readings, others: list[wire.Message], now_ns: int) -> None:
         """The same, with the new readings as rows."""
-        self._heard_ns[STIMULATOR] = now_ns
+        self._vitals.heard_ns[STIMULATOR] = now_ns
         self.stimulator_messages([m for m in others if type(m) in self._answers], now_ns)
         self.arrival(readings, [m for m in others if type(m) not in self._answers], now_ns)
 
     def _on_common(self, message: wire.Message, board: str, now_ns: int) -> None:
         if isinstance(message, wire.ClockReply):
-            self._heard_ns[board] = now_ns
+            self._vitals.heard_ns[board] = now_ns
             jumped_us = self._times.on_reply(message, now_ns)
             if jumped_us is not None:
                 self._log.event("note", now_ns, reason="clock_step", value=jumped_us, text=board)
@@ -392,33 +380,13 @@ class Controller:
             self.end(
                 "device_lost", "the stimulator does not confirm that it is armed; check its cable, and start again"
             )
-        if now_ns >= self._next_health_ns:
-            self._next_health_ns = now_ns + _HEALTH_NS
-            self._note_health(now_ns)
-        self._look_for_silence(now_ns)
+        if (row := self._vitals.row(now_ns)) is not None:
+            self._note_health(row, now_ns)
+        if silence := self._vitals.silence(now_ns):
+            self.end("device_lost", silence)
 
-    def _look_for_silence(self, now_ns: int) -> None:
-        """A board that says nothing any more is lost, though its adapter may still be there."""
-        if self._last_reading_ns is None:
-            self._last_reading_ns = now_ns
-        self._began_ns = self._began_ns or now_ns
-        if self._wired and now_ns - max(self._began_ns, self._heard_ns[STIMULATOR]) > _MUTE_NS:
-            mute_s = _MUTE_NS / 1e9
-            self.end("device_lost", f"no answer from the stimulator for {mute_s:g} s; check its cable and power")
-        if now_ns - self._last_reading_ns > self._silent_ns:
-            silent_s = self._silent_ns / 1e9
-            self.end("device_lost", f"no reading from the DAQ for {silent_s:g} s; check its cable and power")
-
-    def _note_health(self, now_ns: int) -> None:
-        row = np.zeros(1, HEALTH)
-        row["ticks"], row["host_ns"] = self._log.ticks, now_ns
-        row["heartbeat_ns"] = self._heartbeat_ns
-        for board, heard_ns in self._heard_ns.items():
-            row[f"{board}_heard_ns"] = heard_ns
-            for name, figure in self._times.figures(board).items():
-                row[f"{board}_{name}"] = figure
-        self._pace.tell(row)
-        row["clock_steps"] = self._times.steps
+    def _note_health(self, row: Any, now_ns: int) -> None:
+        row["ticks"] = self._log.ticks
         row["wall_offset_ns"] = self._wall_ns() - now_ns if self._wall_ns else 0
         row["repeated"], row["outstanding"] = self.counter.repeated, self._deliveries.outstanding
         row["phase"], row["armed"] = self.phase, self.phase is Phase.RUNNING

@@ -19,12 +19,12 @@ from closedloop.readings import READING, Readings
 
 MOST_BYTES = 4096  # taken at once
 _FEWEST = 7  # bytes of the shortest frame
-_MOST_OTHERS = (MOST_BYTES + MAX_FRAME) // _FEWEST + 1
+MOST_OTHERS = (MOST_BYTES + MAX_FRAME) // _FEWEST + 1
 _MOST_ROWS = 256  # readings handed on at once; MOST_BYTES hold half as many
 _NUMBER = next(number for number, message in wire.TABLE.items() if message is wire.Reading)
 _SIZE = wire.size(wire.Reading)
 
-_STATE = np.dtype(
+STATE = np.dtype(
     [
         ("held", "u1", (MAX_FRAME,)),  # of the unfinished frame
         ("size", "<i8"),
@@ -110,7 +110,20 @@ def _count(state: Any, seq: int, ticks: int) -> bool:
 
 
 @kernel
-def _close(state: Any) -> int:
+def hold(state: Any, byte: int) -> bool:
+    """Keep one byte of the line; whether a frame ends with it."""
+    if byte == 0:
+        return True
+    if state.size < MAX_FRAME:
+        state.held[state.size] = byte
+        state.size += 1
+    else:
+        state.skipping = 1  # no frame is this long: count it once, and wait for a zero
+    return False
+
+
+@kernel
+def close(state: Any) -> int:
     """Bytes of the payload of the frame that ends here, in `held` from 1 on; 0: there is none, or it is damaged."""
     length = state.size
     state.size = 0
@@ -157,15 +170,9 @@ def _take(states: Any, data: Any, size: int, rows: Any, others: Any, sizes: Any)
     count = 0
     strange = 0
     for i in range(size):
-        byte = data[i]
-        if byte != 0:
-            if state.size < MAX_FRAME:
-                held[state.size] = byte
-                state.size += 1
-            else:
-                state.skipping = 1  # no frame is this long: count it once, and wait for a zero
+        if not hold(state, data[i]):
             continue
-        payload = _close(state)
+        payload = close(state)
         if payload == _SIZE and held[1] == _NUMBER:
             if _count(state, _whole(held, 2, 4), _whole(held, 6, 4)):
                 _write_down(rows[count], state)
@@ -189,11 +196,11 @@ class Intake:
         """Begin with what the handshake has left over of an unfinished frame; compiled here, not at the first byte."""
         self.buffer = np.zeros(MOST_BYTES, np.uint8)
         self.unknown = 0
-        self._state = np.zeros(1, _STATE)
+        self._state = np.zeros(1, STATE)
         self._rows = np.zeros(_MOST_ROWS, READING)
         self._one = self._rows[:1]
-        self._others = np.zeros((_MOST_OTHERS, MAX_PAYLOAD), np.uint8)
-        self._sizes = np.zeros(_MOST_OTHERS, np.int64)
+        self._others = np.zeros((MOST_OTHERS, MAX_PAYLOAD), np.uint8)
+        self._sizes = np.zeros(MOST_OTHERS, np.int64)
         arrays = self._state, self.buffer, 0, self._rows, self._others, self._sizes
         self._take = direct(_take, *arrays)
         self._count = direct(_count_one, self._state, 0, 0)
