@@ -20,9 +20,9 @@ from closedloop.errors import DeviceError
 from closedloop.intake import Intake
 from closedloop.limits import Command
 from closedloop.logbook import Logbook, Recorder
-from closedloop.loop import MOST_AT_ONCE, Loop
+from closedloop.loop import Loop
 from closedloop.policies import FIRE
-from closedloop.readings import Readings
+from closedloop.readings import MOST_AT_ONCE, Readings
 from closedloop.schedule import OVER
 from closedloop.steps import VALID, WARM, Steps, told
 from closedloop.timekeeper import DAQ, STIMULATOR, Timekeeper

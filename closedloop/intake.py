@@ -15,12 +15,11 @@ import numpy.typing as npt
 from closedloop import wire
 from closedloop.framing import MAX_FRAME, MAX_PAYLOAD
 from closedloop.model import direct, kernel
-from closedloop.readings import READING, Readings
+from closedloop.readings import MOST_AT_ONCE, READING, Readings
 
 MOST_BYTES = 4096  # taken at once
 _FEWEST = 7  # bytes of the shortest frame
 MOST_OTHERS = (MOST_BYTES + MAX_FRAME) // _FEWEST + 1
-_MOST_ROWS = 256  # readings handed on at once; MOST_BYTES hold half as many
 _NUMBER = next(number for number, message in wire.TABLE.items() if message is wire.Reading)
 _SIZE = wire.size(wire.Reading)
 
@@ -197,7 +196,7 @@ class Intake:
         self.buffer = np.zeros(MOST_BYTES, np.uint8)
         self.unknown = 0
         self._state = np.zeros(1, STATE)
-        self._rows = np.zeros(_MOST_ROWS, READING)
+        self._rows = np.zeros(MOST_AT_ONCE, READING)
         self._one = self._rows[:1]
         self._others = np.zeros((MOST_OTHERS, MAX_PAYLOAD), np.uint8)
         self._sizes = np.zeros(MOST_OTHERS, np.int64)

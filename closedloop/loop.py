@@ -37,7 +37,7 @@ from closedloop.gates import Gate
 from closedloop.model import direct, kernel
 from closedloop.policies import FIRE, SHAM, Policy
 from closedloop.quality import Quality
-from closedloop.readings import FLAG_LIGHT, FLAG_NO_CONTROL, READING, Readings, scale_of
+from closedloop.readings import FLAG_LIGHT, FLAG_NO_CONTROL, MOST_AT_ONCE, READING, Readings, scale_of
 from closedloop.schedule import Block
 from closedloop.steps import (
     DETECTED,
@@ -240,9 +240,6 @@ def _session(plan: Plan, nano_units: int) -> Any:
         code(TEST),
     )
     return np.array([row], allowing.SESSION)
-
-
-MOST_AT_ONCE = 256  # readings of one `take`
 
 
 class Loop:

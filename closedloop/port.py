@@ -82,15 +82,13 @@ class Port:
             if self._fd is not None and os.name == "posix":
                 data = os.read(self._fd, _CHUNK)
                 if not data:
-                    raise DeviceError(f"{self.name}: the device is gone; check cable and power")
+                    raise self._gone()
                 return data
             return bytes(self._serial.read(max(1, min(self._serial.in_waiting, _CHUNK))))
         except BlockingIOError:
             return b""
         except (serial.SerialException, OSError) as problem:
-            raise DeviceError(
-                f"{self.name}: the device is gone ({_plain(problem)}); check cable and power"
-            ) from problem
+            raise self._gone(problem) from problem
 
     def read_into(self, buffer: npt.NDArray[np.uint8]) -> int:
         """What has arrived, at the buffer's beginning; how many bytes, perhaps none.
@@ -107,11 +105,15 @@ class Port:
         except BlockingIOError:
             return 0
         except OSError as problem:
-            said = f"{self.name}: the device is gone ({_plain(problem)}); check cable and power"
-            raise DeviceError(said) from problem
+            raise self._gone(problem) from problem
         if size == 0:
-            raise DeviceError(f"{self.name}: the device is gone; check cable and power")
+            raise self._gone()
         return size
+
+    def _gone(self, problem: BaseException | None = None) -> DeviceError:
+        """What a read says of a device that is not there any more."""
+        why = f" ({_plain(problem)})" if problem else ""
+        return DeviceError(f"{self.name}: the device is gone{why}; check cable and power")
 
     def write(self, frame: bytes) -> None:
         """Send a whole frame.

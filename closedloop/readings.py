@@ -38,6 +38,7 @@ FLAG_NO_CONTROL = int(Flag.NO_CONTROL)
 FLAG_TRIGGER = int(Flag.TRIGGER)
 
 COUNT_MAX = 2**31 - 1
+MOST_AT_ONCE = 256  # readings that a live session hands on in one array; one read of a port holds half as many
 
 Readings = npt.NDArray[np.void]
 

@@ -27,9 +27,9 @@ from closedloop.engine import Acquisition, Control, EngineProcess, conduct
 from closedloop.errors import ClosedLoopError
 from closedloop.intake import Intake
 from closedloop.link import Link
-from closedloop.loop import MOST_AT_ONCE, Loop
+from closedloop.loop import Loop
 from closedloop.model import digest
-from closedloop.readings import READING, Readings
+from closedloop.readings import MOST_AT_ONCE, READING, Readings
 from closedloop.recording import RecordingWriter, Rows, create, row_dtype
 from closedloop.recording.blinding import NeutralRecorder, Sealed
 from closedloop.recording.folder import HEADER
